@@ -1,0 +1,1 @@
+"""Deployment-contract linter for vLLM on Kubernetes."""

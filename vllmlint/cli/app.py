@@ -1,0 +1,181 @@
+"""The command line: typer commands, thin; each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Optional
+
+import typer
+
+from vllmlint.version import __version__
+
+app = typer.Typer(
+    name="vllmlint",
+    help="Deployment-contract linter for vLLM on Kubernetes.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+EXIT_USAGE = 2
+EXIT_INTERNAL = 3
+
+_PATHS = typer.Argument(help="Manifests or directories; `-` reads standard input.", show_default=False)
+_CONTRACT = typer.Option("--contract", help="Contract file for all paths (default: the nearest vllmlint.yaml above each file).")
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"vllmlint {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Deployment-contract linter for vLLM on Kubernetes."""
+
+
+@app.command()
+def check(
+    paths: Annotated[Optional[list[str]], _PATHS] = None,  # noqa: UP045 - typer reads the annotation
+    select: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--select", help="Rules or sections to run instead of the contract's choice (comma-separated, repeatable)."),
+    ] = None,
+    ignore: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--ignore", help="Rules or sections not to run (comma-separated, repeatable)."),
+    ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", "-f", help="What to print: text, json, sarif or github.", metavar="FORMAT")
+    ] = "text",
+    report: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--report", help="Also write a report to a file, as in `sarif=out.sarif` (repeatable).", metavar="FORMAT=FILE"),
+    ] = None,
+    fail_on: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--fail-on", help="Lowest severity that fails the run: error, warning, info or never.", metavar="SEVERITY"),
+    ] = None,
+    min_confidence: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--min-confidence", help="Lowest confidence that is shown: high, medium or low.", metavar="CONFIDENCE"),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Findings of low confidence fail the run too.")] = False,
+    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 whatever was found.")] = False,
+    statistics: Annotated[bool, typer.Option("--statistics", help="Print counts per rule instead of findings.")] = False,
+    no_ignores: Annotated[bool, typer.Option("--no-ignores", help="Report what comments, annotations and the contract ignore.")] = False,
+    show_suppressed: Annotated[bool, typer.Option("--show-suppressed", help="List ignored findings too.")] = False,
+    stdin_filename: Annotated[str, typer.Option("--stdin-filename", help="The name of the manifest on standard input.")] = "-",
+    siblings: Annotated[
+        bool, typer.Option("--siblings", help="Read the other manifests beside and above the given files for context (pre-commit).")
+    ] = False,
+    contract: Annotated[Optional[str], _CONTRACT] = None,  # noqa: UP045
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes; 0 chooses by the number of files.", min=0)] = 0,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show lost inputs, skipped documents and tracebacks.")] = False,
+) -> None:
+    """Lint manifests."""
+    from vllmlint.cli import check as command
+
+    _leave(
+        command.run(
+            command.CheckArguments(
+                paths=paths or [],
+                select=select,
+                ignore=ignore or [],
+                format=format_,
+                reports=report or [],
+                fail_on=fail_on,
+                min_confidence=min_confidence,
+                strict=strict,
+                exit_zero=exit_zero,
+                statistics=statistics,
+                no_ignores=no_ignores,
+                show_suppressed=show_suppressed,
+                stdin_filename=stdin_filename,
+                siblings=siblings,
+                contract=contract,
+                jobs=jobs,
+                verbose=verbose,
+            )
+        )
+    )
+
+
+@app.command()
+def inspect(
+    paths: Annotated[Optional[list[str]], _PATHS] = None,  # noqa: UP045
+    format_: Annotated[str, typer.Option("--format", "-f", help="text or json.", metavar="FORMAT")] = "text",
+    defaults: Annotated[bool, typer.Option("--defaults", help="Show the release's defaults too.")] = False,
+    stdin_filename: Annotated[str, typer.Option("--stdin-filename", help="The name of the manifest on standard input.")] = "-",
+    contract: Annotated[Optional[str], _CONTRACT] = None,  # noqa: UP045
+) -> None:
+    """Show what vllmlint believes about each vLLM server."""
+    from vllmlint.cli import inspect as command
+
+    _leave(command.run(paths or [], format_, defaults=defaults, stdin_filename=stdin_filename, contract=contract))
+
+
+@app.command()
+def explain(
+    rule: Annotated[str, typer.Argument(help="A rule's name or id.")],
+) -> None:
+    """Print what a rule is about: why, what to write instead, examples."""
+    from vllmlint.cli import rules as command
+
+    _leave(command.explain(rule))
+
+
+@app.command()
+def rules(
+    format_: Annotated[str, typer.Option("--format", "-f", help="table or json.", metavar="FORMAT")] = "table",
+) -> None:
+    """List the rules."""
+    from vllmlint.cli import rules as command
+
+    _leave(command.list_rules(format_))
+
+
+@app.command()
+def schema(
+    name: Annotated[str, typer.Argument(help="contract, report or rule.")],
+) -> None:
+    """Print a JSON Schema."""
+    from vllmlint.cli import rules as command
+
+    _leave(command.print_schema(name))
+
+
+@app.command()
+def init(
+    paths: Annotated[Optional[list[str]], _PATHS] = None,  # noqa: UP045
+    output: Annotated[str, typer.Option("--output", "-o", help="Where to write; `-` prints.")] = "vllmlint.yaml",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a first contract from the manifests it finds."""
+    from vllmlint.cli import init as command
+
+    _leave(command.run(paths or ["."], output, force=force))
+
+
+def _leave(code: int) -> None:
+    if code:
+        raise typer.Exit(code)
+
+
+def run() -> None:
+    """Run the command line; a closed pipe or an interrupt ends it quietly."""
+    name = "kubectl vllmlint" if os.path.basename(sys.argv[0]).startswith("kubectl-") else "vllmlint"
+    try:
+        app(prog_name=name)
+    except BrokenPipeError:
+        # the reader of our output went away (`| head`): nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,40 @@
+"""What is known of an image from its repository name."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """A row of `images.json`, which explains the fields."""
+
+    server: bool
+    entrypoint: Literal["official", "exec", "unknown"]
+    release: str | None
+    certainty: Literal["certain", "likely"]
+
+
+@cache
+def _table() -> tuple[tuple[re.Pattern[str], ImageFacts], ...]:
+    rows = json.loads(Path(__file__).with_name("images.json").read_text("utf-8"))["images"]
+    return tuple(
+        (
+            re.compile(row["match"]),
+            ImageFacts(row["server"], row["entrypoint"], row["release"], row.get("certainty", "likely")),
+        )
+        for row in rows
+    )
+
+
+@cache
+def image_facts(full_repository: str) -> ImageFacts | None:
+    """The facts about `registry/repository`; None for an image that is not known to carry vLLM."""
+    if "vllm" not in full_repository and "dynamo" not in full_repository:
+        return None
+    return next((facts for pattern, facts in _table() if pattern.search(full_repository)), None)

@@ -1,0 +1,197 @@
+"""Runs the rules over a world: selection, containment, order, one cause one finding, ignores."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from vllmlint.finding import Finding, Related
+from vllmlint.kube.objects import KubeObject
+from vllmlint.kube.pods import Container, Workload
+from vllmlint.lint.registry import Rule, find_rule
+from vllmlint.lint.result import ObjectRef, Reported, Spot
+from vllmlint.lint.selection import Selection
+from vllmlint.manifest.reader import SourceFile
+from vllmlint.manifest.routes import format_route, route_of
+from vllmlint.manifest.text import Place
+from vllmlint.serving.server import Server
+from vllmlint.severity import Severity
+from vllmlint.world import FileFacts, World
+
+CheckFunction = Callable[[Any, World], Iterable[Finding]]
+Subject = SourceFile | KubeObject | Workload | Server
+
+#: The rule under which a rule that raised is reported.
+RULE_FAILED = "rule-failed"
+
+
+@dataclass(slots=True)
+class Hit:
+    """A finding with the rule that made it and the subject it is about."""
+
+    rule: Rule
+    finding: Finding
+    subject: Subject
+    facts: FileFacts
+    severity: Severity
+    folded: list[Related] = field(default_factory=list)
+
+    @property
+    def object(self) -> KubeObject | None:
+        """The Kubernetes object of the subject."""
+        if isinstance(self.subject, KubeObject):
+            return self.subject
+        return None if isinstance(self.subject, SourceFile) else self.subject.object
+
+    @property
+    def container(self) -> Container | None:
+        """The container of the subject."""
+        return self.subject.container if isinstance(self.subject, Server) else None
+
+
+def run_rules(world: World, selection: Selection) -> tuple[list[Hit], list[str]]:
+    """Every finding of every selected rule, in order of file, place and rule; and the tracebacks of
+    rules that raised."""
+    hits: list[Hit] = []
+    errors: list[str] = []
+    for facts in world.files:
+        chosen = selection.rules_for(world.contract_of(facts.file.path))
+        found: list[Hit] = []
+        for kind, subjects in _subjects(facts):
+            for rule, severity in chosen.get(kind, ()):
+                for subject in subjects:
+                    found += _run(rule, severity, subject, facts, world, errors)
+        hits += _fold(_deduplicate(found))
+    return hits, errors
+
+
+def _subjects(facts: FileFacts) -> Iterator[tuple[str, list[Any]]]:
+    yield "source_file", [facts.file]
+    yield "object", facts.objects
+    yield "workload", facts.workloads
+    yield "server", facts.servers
+
+
+def _run(
+    rule: Rule, severity: Severity, subject: Subject, facts: FileFacts, world: World, errors: list[str]
+) -> list[Hit]:
+    try:
+        return [
+            Hit(rule, finding, subject, facts, finding.severity if finding.severity and severity == rule.severity else severity)
+            for finding in check_function(rule)(subject, world)
+        ]
+    except Exception as error:
+        errors.append(f"rule {rule.name} on {_title(subject)}:\n{traceback.format_exc()}")
+        failed = find_rule(RULE_FAILED)
+        if failed is None:
+            raise
+        message = f"the rule {rule.name} failed on {_title(subject)} and was not checked: {type(error).__name__}: {error}"
+        finding = Finding(_anchor(subject), message, "Please report this with the manifest; -v shows the traceback.")
+        return [Hit(failed, finding, subject, facts, failed.severity)]
+
+
+def check_function(rule: Rule) -> CheckFunction:
+    """The function of a rule, its module imported on first use."""
+    module, _, name = rule.check.rpartition(".")
+    function: CheckFunction = getattr(importlib.import_module(f"vllmlint.checks.{module}"), name)
+    return function
+
+
+def _title(subject: Subject) -> str:
+    if isinstance(subject, SourceFile):
+        return subject.path
+    if isinstance(subject, KubeObject):
+        return subject.title
+    if isinstance(subject, Server):
+        return f"{subject.object.title} container {subject.container.name!r}"
+    return subject.object.title
+
+
+def _anchor(subject: Subject) -> Place:
+    if isinstance(subject, SourceFile):
+        return Place(subject.source, 0, min(1, len(subject.source.text)))
+    if isinstance(subject, Server):
+        return subject.anchor
+    return (subject if isinstance(subject, KubeObject) else subject.object).anchor.place
+
+
+def _deduplicate(hits: list[Hit]) -> list[Hit]:
+    """One finding for one rule, place and message: an aliased node is met once for each use."""
+    unique: dict[tuple[str, int, int, str], Hit] = {}
+    for hit in hits:
+        place = hit.finding.place
+        unique.setdefault((hit.rule.id, place.start, place.end, hit.finding.message), hit)
+    return sorted(unique.values(), key=lambda hit: (hit.finding.place.start, hit.rule.id, hit.finding.place.end))
+
+
+def _fold(hits: list[Hit]) -> list[Hit]:
+    """Drop what only follows from another finding about the same container (or object), and name its
+    place in that finding."""
+    if not any(hit.rule.follows for hit in hits):
+        return hits
+    causes = {(hit.rule.name, id(hit.object), id(hit.container)): hit for hit in reversed(hits)}
+    kept: list[Hit] = []
+    for hit in hits:
+        keys = [(name, id(hit.object), id(scope)) for name in hit.rule.follows for scope in (hit.container, None)]
+        cause = next((causes[key] for key in keys if key in causes), None)
+        if cause is None:
+            kept.append(hit)
+        elif hit.finding.label and hit.finding.place != cause.finding.place:
+            cause.folded.append(Related(hit.finding.place, hit.finding.label))
+    return kept
+
+
+def report(hit: Hit, world: World, occurrence: int, suppressed_by: str = "") -> Reported:
+    """The finding as reports show it."""
+    finding, obj, container = hit.finding, hit.object, hit.container
+    root = obj.node if obj is not None else None
+    path = format_route(route_of(root, finding.place)) if root is not None else ""
+    document = obj.document if obj is not None else _document_of(hit.facts.file, finding.place)
+    spot = Spot.of(finding.place)
+    related = tuple((Spot.of(one.place), one.label) for one in (*finding.related, *hit.folded))
+    edits = tuple((Spot.of(edit.place), edit.text) for edit in finding.fix.edits) if finding.fix is not None else ()
+    ref = ObjectRef(obj.api_version, obj.kind, obj.namespace, obj.name) if obj is not None else None
+    return Reported(
+        rule=hit.rule.id,
+        name=hit.rule.name,
+        severity=hit.severity,
+        confidence=finding.confidence,
+        finding=finding,
+        spot=spot,
+        document=document,
+        path=path,
+        object=ref,
+        container=container.name if container is not None else None,
+        environment=world.environment_of(hit.facts.file.path),
+        fingerprint=_fingerprint(hit, occurrence),
+        url=hit.rule.url,
+        related=related,
+        edits=edits,
+        suppressed_by=suppressed_by,
+    )
+
+
+def _document_of(file: SourceFile, place: Place) -> int:
+    return next((doc.index for doc in file.documents if doc.place.start <= place.start < doc.place.end), 0)
+
+
+def fingerprint_key(hit: Hit) -> tuple[str, ...]:
+    """What a finding is about, without line numbers: stays the same when text above it changes."""
+    obj, container = hit.object, hit.container
+    identity = (obj.kind, obj.namespace, obj.name) if obj is not None else ("", "", "")
+    return (
+        hit.rule.id,
+        hit.facts.file.path,
+        *identity,
+        container.name if container is not None else "",
+        hit.finding.place.text,
+    )
+
+
+def _fingerprint(hit: Hit, occurrence: int) -> str:
+    text = "\0".join((*fingerprint_key(hit), str(occurrence)))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]

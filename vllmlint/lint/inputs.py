@@ -1,0 +1,70 @@
+"""What the rules would have needed and the manifests do not tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vllmlint.lint.result import LostInput
+from vllmlint.manifest.nodes import Scalar
+from vllmlint.manifest.text import Place
+from vllmlint.serving.server import Server
+from vllmlint.world import World
+
+
+def lost_inputs(world: World) -> list[LostInput]:
+    """Every lost input of a run, in order of file and line."""
+    found: list[LostInput] = []
+    for facts in world.files:
+        rows = [row for server in facts.servers for row in _of_server(server)]
+        rows += [
+            _row(facts.file.path, place, container_title, container, what, effect)
+            for place, container_title, container, what, effect in _hidden_servers(world, facts.workloads)
+        ]
+        found += sorted(rows, key=lambda row: row.line)
+    return found
+
+
+def _row(file: str, place: Place, title: str, container: str | None, what: str, effect: str) -> LostInput:
+    return LostInput(file, place.line, title, container, what, effect)
+
+
+def _of_server(server: Server) -> Iterator[LostInput]:
+    def row(place: Place, what: str, effect: str) -> LostInput:
+        return _row(place.source.path, place, server.object.title, server.container.name, what, effect)
+
+    image = server.image
+    if image is not None and image.unresolved:
+        yield row(image.node.place, f"image {image.reference!r}", "holds a placeholder: image rules are not applied")
+    if server.release_certainty == "assumed":
+        place = image.node.place if image is not None else server.anchor
+        yield row(
+            place,
+            "vLLM release",
+            f"the image does not tell it: flags are judged as of {server.release}, with lower confidence"
+            " (set vllm.release or images.releases in vllmlint.yaml)",
+        )
+    if not server.arguments_known:
+        unknown = next((word for word in server.invocation.words if word.text is None or "\0" in word.text), None)
+        place = unknown.place if unknown is not None else server.anchor
+        yield row(place, f"argument {place.text.strip()!r}", "its value is not known: rules that need it are not applied")
+    if server.model.kind == "unknown" and server.model.id:
+        yield row(server.model.place or server.anchor, f"model {server.model.id!r}", "holds a placeholder: model rules are not applied")
+
+
+def _hidden_servers(world: World, workloads: list) -> Iterator[tuple[Place, str, str | None, str, str]]:  # type: ignore[type-arg]
+    """Containers of a vLLM image whose program the manifest does not show."""
+    for workload in workloads:
+        servers = {server.container.index for server in world.servers_in(workload) if server.container.role != "init"}
+        for container in workload.containers:
+            words = (*(container.command or ()), *(container.args or ()))
+            if container.role != "main" or container.index in servers or container.image is None:
+                continue
+            script = next((word for word in words if word.text.endswith((".sh", ".py"))), None)
+            if "vllm" in container.image.text and isinstance(script, Scalar):
+                yield (
+                    script.place,
+                    workload.object.title,
+                    container.name,
+                    f"script {script.text!r}",
+                    "is not in the manifest: whether and how it starts vLLM is not known",
+                )

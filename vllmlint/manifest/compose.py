@@ -1,0 +1,196 @@
+"""One YAML document to nodes, on libyaml's composer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from yaml._yaml import CParser
+from yaml.events import CollectionEndEvent, CollectionStartEvent
+from yaml.nodes import MappingNode, ScalarNode, SequenceNode
+
+from vllmlint.manifest import limits
+from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence
+from vllmlint.manifest.problem import Problem
+from vllmlint.manifest.text import Place, SourceText
+
+#: What `_Composer.resolve` answers: the node carries no tag of its own.
+_UNTAGGED = ""
+_MERGE_KEY = "<<"
+#: Below this many openings a document cannot nest too deep, so it need not be scanned first.
+_SUSPICIOUS_OPENINGS = limits.MAX_DEPTH
+
+
+class _Composer(CParser):  # type: ignore[misc]
+    """libyaml's composer without tag resolution: values are resolved when they are read."""
+
+    def descend_resolver(self, _node: object, _index: object) -> None: ...
+
+    def ascend_resolver(self) -> None: ...
+
+    def resolve(self, _kind: object, _value: object, _implicit: object) -> str:
+        return _UNTAGGED
+
+
+class DocumentError(Exception):
+    """A document that is refused, with its place: a limit, or an alias that holds itself."""
+
+    def __init__(self, kind: str, place: Place, message: str, help_text: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.place = place
+        self.message = message
+        self.help = help_text
+
+
+@dataclass(slots=True)
+class Composed:
+    """The documents of one chunk (nearly always one) and what was odd about them."""
+
+    roots: list[Node] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    has_complex_key: bool = False
+
+
+def compose_document(source: SourceText, start: int, end: int) -> Composed:
+    """Compose the text between two offsets of a file.
+
+    Raises `DocumentError` for a limit or a recursive alias, and `yaml.YAMLError` for a syntax error.
+    """
+    chunk = source.text[start:end]
+    _check_depth(source, start, chunk)
+    composer = _Composer(chunk)
+    builder = _Builder(source, start, has_anchors="&" in chunk)
+    while composer.check_node():
+        root = builder.build(composer.get_node(), 1)
+        if not (isinstance(root, Scalar) and root.is_null):
+            builder.result.roots.append(root)
+    return builder.result
+
+
+def _check_depth(source: SourceText, start: int, chunk: str) -> None:
+    """Refuse what nests too deep before the recursive composer sees it."""
+    openings = chunk.count("[") + chunk.count("{") + chunk.count("- -") + chunk.count("? ?")
+    if openings < _SUSPICIOUS_OPENINGS and "\n" + " " * _SUSPICIOUS_OPENINGS not in chunk:
+        return
+    parser = CParser(chunk)
+    depth = 0
+    while (event := parser.get_event()) is not None:
+        if isinstance(event, CollectionStartEvent):
+            depth += 1
+            if depth > limits.MAX_DEPTH:
+                at = start + event.start_mark.index
+                raise DocumentError(
+                    "limit-exceeded",
+                    Place(source, at, at + 1),
+                    f"the document nests deeper than {limits.MAX_DEPTH} levels: it is not linted",
+                )
+        elif isinstance(event, CollectionEndEvent):
+            depth -= 1
+
+
+class _Builder:
+    """Turns libyaml's nodes into ours; aliased nodes stay shared."""
+
+    def __init__(self, source: SourceText, base: int, *, has_anchors: bool) -> None:
+        self.source = source
+        self.base = base
+        self.result = Composed()
+        # node and expanded size by the identity of libyaml's node; None while it is being built
+        self.seen: dict[int, tuple[Node, int] | None] | None = {} if has_anchors else None
+        self.expanded = 0
+
+    def build(self, raw: Any, depth: int) -> Node:
+        """Our node for one of libyaml's, children first."""
+        if raw.__class__ is ScalarNode:
+            self.expanded += 1
+            return Scalar(
+                self.source,
+                self.base + raw.start_mark.index,
+                self.base + raw.end_mark.index,
+                raw.value,
+                raw.style or "",
+                raw.tag or None,
+            )
+        if self.seen is None:
+            return self._collection(raw, depth)
+        key = id(raw)
+        if key in self.seen:
+            return self._alias(raw, self.seen[key])
+        self.seen[key] = None
+        before = self.expanded
+        node = self._collection(raw, depth)
+        self.seen[key] = (node, self.expanded - before)
+        return node
+
+    def _alias(self, raw: Any, known: tuple[Node, int] | None) -> Node:
+        at = self.base + raw.start_mark.index
+        place = Place(self.source, at, at + 1)
+        if known is None:
+            raise DocumentError("document-unparsable", place, "the anchor holds an alias to itself")
+        self.expanded += known[1]
+        if self.expanded > limits.MAX_EXPANDED_NODES:
+            message = f"aliases expand to more than {limits.MAX_EXPANDED_NODES:,} nodes: the document is not linted"
+            raise DocumentError("limit-exceeded", place, message)
+        return known[0]
+
+    def _collection(self, raw: Any, depth: int) -> Node:
+        self.expanded += 1
+        if raw.__class__ is SequenceNode:
+            items = [self.build(item, depth + 1) for item in raw.value]
+            return Sequence(self.source, self.base + raw.start_mark.index, self._end(raw, items), items)
+        return self._mapping(raw, depth)
+
+    def _end(self, raw: Any, children: list[Node]) -> int:
+        """A block collection ends with its last child, not where libyaml meets the next token."""
+        if raw.flow_style or not children:
+            return int(self.base + raw.end_mark.index)
+        return children[-1].end
+
+    def _mapping(self, raw: MappingNode, depth: int) -> Mapping:
+        entries: dict[str, Node] = {}
+        keys: dict[str, Scalar] = {}
+        merged: list[Mapping] = []
+        values: list[Node] = []
+        for raw_key, raw_value in raw.value:
+            if raw_key.__class__ is not ScalarNode:
+                self.result.has_complex_key = True
+                continue
+            key = self.build(raw_key, depth + 1)
+            assert isinstance(key, Scalar)
+            value = self.build(raw_value, depth + 1)
+            values.append(value)
+            if key.text == _MERGE_KEY and not key.style:
+                merged += _merge_sources(value)
+                continue
+            if key.text in keys:
+                self._report_duplicate(key, keys[key.text])
+            entries[key.text] = value
+            keys[key.text] = key
+        for other in merged:
+            for name, node in other.entries.items():
+                if name not in entries:
+                    entries[name] = node
+                    keys[name] = other.keys[name]
+        end = max(self._end(raw, values), raw.start_mark.index + self.base)
+        return Mapping(self.source, self.base + raw.start_mark.index, end, entries, keys)
+
+    def _report_duplicate(self, key: Scalar, first: Scalar) -> None:
+        self.result.problems.append(
+            Problem(
+                "duplicate-key",
+                key.content,
+                f"the key {key.text!r} stands twice in one mapping: kubectl refuses it, other tools keep one of the two",
+                "Keep one of them.",
+                ((first.content, "first set here"),),
+            )
+        )
+
+
+def _merge_sources(value: Node) -> list[Mapping]:
+    """The mappings that `<<: *a` or `<<: [*a, *b]` brings in, the stronger first."""
+    if isinstance(value, Mapping):
+        return [value]
+    if isinstance(value, Sequence):
+        return [item for item in value.items if isinstance(item, Mapping)]
+    return []

@@ -1,0 +1,175 @@
+"""Bytes of a file to documents of nodes with spans; whatever is wrong with one becomes a problem."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from yaml.error import MarkedYAMLError, YAMLError
+from yaml.reader import ReaderError
+
+from vllmlint.manifest import limits
+from vllmlint.manifest.compose import Composed, DocumentError, compose_document
+from vllmlint.manifest.nodes import Node
+from vllmlint.manifest.problem import Problem
+from vllmlint.manifest.text import BOM_BYTES, Place, SourceText
+
+#: A document marker: `---` alone at the start of a line ends a document wherever it stands.
+_MARKER = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
+#: Only directives and comments: belongs to the document that follows.
+_NO_CONTENT = re.compile(r"(?:[ \t]*(?:[#%].*)?\r?(?:\n|\Z))*\Z")
+#: Actions that only Helm's (or another Go) template engine gives a meaning to.
+_HELM_ACTION = re.compile(
+    r"\{\{-?\s*(?:/\*|\$|\.(?:Values|Release|Chart|Files|Capabilities|Template)\b|"
+    r"(?:include|template|tpl|toYaml|if|else|end|range|with|define|block|fail|required|default|printf|quote)\b)"
+)
+_JINJA_STATEMENT = re.compile(r"^[ \t]*\{%-?\s", re.MULTILINE)
+
+
+@dataclass(slots=True)
+class Document:
+    """One YAML document: `index` counts from 0 in its file; `place` is all its text."""
+
+    index: int
+    place: Place
+    root: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A document that is not linted; `index` None speaks of the whole file."""
+
+    index: int | None
+    place: Place
+    reason: str
+
+
+@dataclass(slots=True)
+class SourceFile:
+    """One file as it was read: its documents, what was wrong, what was skipped and why."""
+
+    source: SourceText
+    documents: list[Document] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        """The file as the user named it."""
+        return self.source.path
+
+
+def read_manifest(path: str, data: bytes) -> SourceFile:
+    """Read a YAML or JSON manifest.
+
+    Never raises for what the bytes hold: undecodable text, syntax errors and exceeded limits are
+    `problems`, templates are `skipped`; every other document of the file is in `documents`.
+    """
+    if len(data) > limits.MAX_FILE_BYTES:
+        return _too_large(path, len(data))
+    bom_length = len(BOM_BYTES) if data.startswith(BOM_BYTES) else 0
+    try:
+        source = SourceText(path, data[bom_length:].decode("utf-8"), bom_length)
+    except UnicodeDecodeError as error:
+        return _undecodable(path, data[bom_length:], bom_length, error)
+    result = SourceFile(source)
+    for start, end in _chunks(source.text):
+        if len(result.documents) + len(result.skipped) >= limits.MAX_DOCUMENTS:
+            place = Place(source, start, min(start + 3, end))
+            result.problems.append(
+                Problem(
+                    "limit-exceeded",
+                    place,
+                    f"more than {limits.MAX_DOCUMENTS} documents in one file: the rest is not linted",
+                    "Split the file.",
+                )
+            )
+            break
+        _read_chunk(result, start, end)
+    return result
+
+
+def _chunks(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of each stretch that may hold a document, its `---` line included."""
+    starts = [0]
+    if "---" in text:
+        starts += [match.start() for match in _MARKER.finditer(text) if match.start() > 0]
+    for number, start in enumerate(starts):
+        end = starts[number + 1] if number + 1 < len(starts) else len(text)
+        body = start + 3 if text.startswith("---", start) else start
+        if not _NO_CONTENT.match(text, body, end):
+            yield start, end
+
+
+def _read_chunk(result: SourceFile, start: int, end: int) -> None:
+    source = result.source
+    chunk = source.text[start:end]
+    index = len(result.documents) + len(result.skipped) + sum(p.kind == "document-unparsable" for p in result.problems)
+    templated = "{{" in chunk or "{%" in chunk
+    try:
+        composed = compose_document(source, start, end)
+    except DocumentError as error:
+        result.problems.append(Problem(error.kind, error.place, error.message, error.help))
+        return
+    except (YAMLError, ValueError) as error:
+        if templated:
+            _skip_template(result, index, start, end, chunk)
+        else:
+            result.problems.append(_syntax_problem(source, start, end, error))
+        return
+    if templated and (composed.has_complex_key or _HELM_ACTION.search(chunk) or _JINJA_STATEMENT.search(chunk)):
+        _skip_template(result, index, start, end, chunk)
+        return
+    _keep(result, index, start, end, composed)
+
+
+def _keep(result: SourceFile, index: int, start: int, end: int, composed: Composed) -> None:
+    result.problems.extend(composed.problems)
+    for offset, root in enumerate(composed.roots):
+        result.documents.append(Document(index + offset, Place(result.source, start, end), root))
+
+
+def _skip_template(result: SourceFile, index: int, start: int, end: int, chunk: str) -> None:
+    kind = "Helm template" if _HELM_ACTION.search(chunk) else "Jinja template" if "{%" in chunk else "template"
+    first = start + max(chunk.find("{{"), 0) if "{{" in chunk else start
+    place = Place(result.source, first, min(first + 2, end))
+    result.skipped.append(Skipped(index, place, f"unrendered {kind}"))
+
+
+def _syntax_problem(source: SourceText, start: int, end: int, error: Exception) -> Problem:
+    """A syntax error with its place; libyaml counts from the start of the chunk."""
+    offset, reason, related = start, str(error), ()
+    if isinstance(error, MarkedYAMLError):
+        reason = error.problem or "the document does not parse"
+        mark = error.problem_mark or error.context_mark
+        offset = start + (mark.index if mark is not None else 0)
+        if error.context and error.context_mark is not None and mark is not error.context_mark:
+            reason = f"{reason} ({error.context})"
+    elif isinstance(error, ReaderError):
+        reason = f"{error.reason} (#x{ord(error.character):04x})" if isinstance(error.character, str) else error.reason
+        offset = start + _characters(source.text[start:end], error.position)
+    offset = min(offset, max(len(source.text) - 1, 0))
+    hint = "A tab cannot indent YAML: use spaces." if source.text[offset : offset + 1] == "\t" else ""
+    place = Place(source, offset, min(offset + 1, len(source.text)))
+    return Problem("document-unparsable", place, f"the document is not valid YAML: {reason}", hint, related)
+
+
+def _characters(text: str, byte_offset: int) -> int:
+    return byte_offset if text.isascii() else len(text.encode("utf-8")[:byte_offset].decode("utf-8", "ignore"))
+
+
+def _too_large(path: str, size: int) -> SourceFile:
+    source = SourceText(path, "")
+    mib = limits.MAX_FILE_BYTES // (1024 * 1024)
+    message = f"the file has {size / 1024 / 1024:.0f} MiB, more than the {mib} MiB that are read: nothing in it is linted"
+    return SourceFile(source, problems=[Problem("limit-exceeded", Place(source, 0, 0), message, "Split the file.")])
+
+
+def _undecodable(path: str, data: bytes, bom_length: int, error: UnicodeDecodeError) -> SourceFile:
+    source = SourceText(path, data.decode("utf-8", "replace"), bom_length)
+    offset = len(data[: error.start].decode("utf-8"))
+    name = "UTF-16" if data[:2] in {b"\xff\xfe", b"\xfe\xff"} else "not UTF-8"
+    message = f"the file is {name}: byte {data[error.start]:#04x} cannot be read, so nothing in it is linted"
+    place = Place(source, offset, min(offset + 1, len(source.text)))
+    return SourceFile(source, problems=[Problem("document-unparsable", place, message, "Save the file as UTF-8.")])

@@ -1,0 +1,174 @@
+"""From a container's `command` and `args` to the words that the vLLM server gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal
+
+from vllmlint.kube.env import EnvVar
+from vllmlint.kube.pods import Container
+from vllmlint.serving.shell import Script, ShellCommand, parse_script
+from vllmlint.serving.words import Word, shell_word, word_of
+
+EntryPoint = Literal["serve", "module"]
+
+SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
+#: Modules that start the OpenAI-compatible server (vllm-command-line.md, section 1).
+SERVER_MODULES = frozenset(
+    {
+        "vllm.entrypoints.openai.api_server",
+        "vllm.entrypoints.launchers.api_server.entry",
+        "vllm.entrypoints.api_server",
+    }
+)
+_SERVER_FILES = ("vllm/entrypoints/openai/api_server.py", "vllm/entrypoints/api_server.py")
+#: Commands that only speak of a server.
+_TALKERS = frozenset({"echo", "printf", "grep", "pgrep", "pkill", "curl", "wget", "which", "cat", "sed", "awk"})
+#: Options of a shell that take the next word.
+_SHELL_VALUE_OPTIONS = frozenset({"-o", "+o", "-O", "+O", "--rcfile", "--init-file"})
+
+
+@dataclass(frozen=True, slots=True)
+class ShellScript:
+    """A script given to a shell: `shell` is its base name, `word` the script, `parsed` its commands."""
+
+    shell: str
+    word: Word
+    parsed: Script
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """How a container starts vLLM.
+
+    `words` are those after `vllm serve` (or after the module); `launcher` those before. `command`
+    is the shell command it stands in when a shell is between. `implied` is set when the image's
+    entrypoint starts the server, so that `words` are the arguments of the container alone.
+    `untokenised` is the list element that holds a whole command line without a shell.
+    """
+
+    entrypoint: EntryPoint
+    words: tuple[Word, ...]
+    launcher: tuple[Word, ...]
+    script: ShellScript | None = None
+    command: ShellCommand | None = None
+    implied: bool = False
+    untokenised: Word | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """All words a container runs: `argv` is `command` and `args` after `$(VAR)` expansion."""
+
+    argv: tuple[Word, ...]
+    has_command: bool
+    script: ShellScript | None
+
+
+def read_command(container: Container, env: Mapping[str, EnvVar]) -> CommandLine:
+    """The command line of a container; a script of `sh -c` is parsed."""
+    command = container.command or ()
+    argv = tuple(word_of(node, env) for node in (*command, *(container.args or ())))
+    return CommandLine(argv, bool(command), _shell_script(argv, env))
+
+
+def explicit_invocation(line: CommandLine) -> Invocation | None:
+    """The vLLM server that the words themselves start; None when they start none."""
+    if line.script is not None:
+        return _in_script(line.script)
+    found = _find(line.argv)
+    if found is not None:
+        return found
+    return _untokenised(line.argv)
+
+
+def _untokenised(argv: tuple[Word, ...]) -> Invocation | None:
+    """A whole command line in one list element: it cannot run, but tells what was meant."""
+    for word in argv:
+        text = word.text
+        if text is None or not any(space in text.strip() for space in " \t\n") or "vllm" not in text:
+            continue
+        words = [shell_word(part, word) for command in parse_script(text).commands for part in command.words]
+        found = _find(tuple(words))
+        if found is not None:
+            rest = argv[argv.index(word) + 1 :]
+            return Invocation(found.entrypoint, (*found.words, *rest), found.launcher, untokenised=word)
+    return None
+
+
+def _in_script(script: ShellScript) -> Invocation | None:
+    for command in script.parsed.commands:
+        words = tuple(shell_word(word, script.word) for word in command.words)
+        found = _find(words)
+        if found is not None:
+            return Invocation(found.entrypoint, found.words, found.launcher, script, command)
+    return None
+
+
+def _find(words: tuple[Word, ...]) -> Invocation | None:
+    """The server invocation in a list of words, behind whatever launcher stands before it."""
+    if words and _base_name(words[0].text) in _TALKERS:
+        return None
+    for index, word in enumerate(words):
+        text = word.text
+        if text is None:
+            continue
+        following = words[index + 1].text if index + 1 < len(words) else None
+        if _base_name(text) == "vllm" and following == "serve":
+            return Invocation("serve", words[index + 2 :], words[: index + 2])
+        if text == "-m" and following in SERVER_MODULES:
+            return Invocation("module", words[index + 2 :], words[: index + 2])
+        if text == "-m" and following in {"vllm.entrypoints.cli.main", "vllm"} and _text(words, index + 2) == "serve":
+            return Invocation("serve", words[index + 3 :], words[: index + 3])
+        if text.endswith(_SERVER_FILES):
+            return Invocation("module", words[index + 1 :], words[: index + 1])
+    return None
+
+
+def _shell_script(argv: tuple[Word, ...], env: Mapping[str, EnvVar]) -> ShellScript | None:
+    """The script of `sh -c SCRIPT`, wherever the options before `-c` end."""
+    start = _skip_launchers(argv)
+    if start >= len(argv) or _base_name(argv[start].text) not in SHELLS:
+        return None
+    shell = _base_name(argv[start].text)
+    index = start + 1
+    while index < len(argv):
+        option = argv[index].text
+        if option is None or not option.startswith(("-", "+")):
+            return None
+        index += 2 if option in _SHELL_VALUE_OPTIONS else 1
+        if option.startswith("-") and not option.startswith("--") and "c" in option[1:]:
+            break
+    else:
+        return None
+    while index < len(argv) and argv[index].text in _SHELL_VALUE_OPTIONS:
+        index += 2
+    if index >= len(argv) or argv[index].text is None:
+        return None
+    word = argv[index]
+    known = {name: variable.value for name, variable in env.items()}
+    positional = [rest.text for rest in argv[index + 1 :]]
+    return ShellScript(shell, word, parse_script(word.text or "", known, positional))
+
+
+def _skip_launchers(argv: Sequence[Word]) -> int:
+    """Past `tini --`, `dumb-init`, `env A=b` and the like, which run the rest of the words."""
+    index = 0
+    while index < len(argv):
+        name = _base_name(argv[index].text)
+        if name not in {"tini", "dumb-init", "env", "exec", "nohup", "catatonit", "sudo"}:
+            return index
+        index += 1
+        while index < len(argv) and ((argv[index].text or "").startswith("-") or "=" in (argv[index].text or "")):
+            index += 1
+    return index
+
+
+def _base_name(text: str | None) -> str:
+    return PurePosixPath(text).name if text and "\n" not in text else ""
+
+
+def _text(words: Sequence[Word], index: int) -> str | None:
+    return words[index].text if index < len(words) else None

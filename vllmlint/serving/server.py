@@ -1,0 +1,363 @@
+"""A container that serves with vLLM, whatever starts it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Literal
+
+from vllmlint.facts.accelerators import Accelerator, accelerator_of
+from vllmlint.facts.images import ImageFacts, image_facts
+from vllmlint.kube.env import ConfigMapLookup, EnvVar, read_env
+from vllmlint.kube.objects import KubeObject
+from vllmlint.kube.pods import Container, Workload
+from vllmlint.manifest.nodes import Scalar
+from vllmlint.manifest.text import Place
+from vllmlint.serving.arg_results import UNKNOWN, ParsedArguments, Setting
+from vllmlint.serving.arguments import parse_arguments
+from vllmlint.serving.command import CommandLine, EntryPoint, Invocation, explicit_invocation, read_command
+from vllmlint.serving.flag_tables import flag_table
+from vllmlint.serving.image import ImageReference, parse_image
+from vllmlint.serving.model import ModelReference, classify_model
+from vllmlint.serving.release import Release, known_releases
+from vllmlint.serving.value import Certainty, Value
+
+ReleaseCertainty = Literal["certain", "likely", "contract", "assumed"]
+
+#: vLLM's port when `--port` is not given (vllm-command-line.md, section 3).
+DEFAULT_PORT = 8000
+#: From this release on the official image's entrypoint is `vllm serve` (vllm-command-line.md, section 1).
+_SERVE_ENTRYPOINT_SINCE = "0.11.1"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRule:
+    """What the contract says of images that match: their vLLM release and what their entrypoint starts."""
+
+    match: str
+    release: Release
+    entrypoint: EntryPoint | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePolicy:
+    """What the contract says of images: `release` for those whose tag names none."""
+
+    release: Release | None = None
+    rules: tuple[ImageRule, ...] = ()
+
+    def rule_for(self, reference: str) -> ImageRule | None:
+        """The first rule whose pattern matches the reference."""
+        return next((rule for rule in self.rules if fnmatchcase(reference, rule.match)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class GpuRequest:
+    """An accelerator that a container asks for: `count` is None when it is no whole number."""
+
+    resource: str
+    accelerator: Accelerator
+    count: int | None
+    node: Scalar
+
+
+class Server:
+    """A container that runs a vLLM API server (or a headless rank of one).
+
+    `release` is the vLLM release its image is taken to hold; `release_certainty` says how that is
+    known: from an official tag (`certain`), a derived tag (`likely`), the contract, or it is the
+    newest known one (`assumed`).
+    """
+
+    def __init__(
+        self,
+        container: Container,
+        image: ImageReference | None,
+        invocation: Invocation,
+        line: CommandLine,
+        env: Mapping[str, EnvVar],
+        release: Release,
+        release_certainty: ReleaseCertainty,
+    ) -> None:
+        self.container = container
+        self.image = image
+        self.invocation = invocation
+        self.line = line
+        self.env = env
+        self.release = release
+        self.release_certainty: ReleaseCertainty = release_certainty
+
+    @property
+    def workload(self) -> Workload:
+        """The pod template the server runs in."""
+        return self.container.workload
+
+    @property
+    def object(self) -> KubeObject:
+        """The object that carries the pod template."""
+        return self.container.workload.object
+
+    @cached_property
+    def arguments(self) -> ParsedArguments:
+        """The command line as this release's parser reads it."""
+        words = [word.text for word in self.invocation.words]
+        return parse_arguments(words, self.release, self.invocation.entrypoint)
+
+    @property
+    def arguments_known(self) -> bool:
+        """Whether a flag that is not seen is really not given."""
+        return self.arguments.complete
+
+    def flag_place(self, setting: Setting) -> Place:
+        """The characters of a flag's spelling."""
+        return self.word_place(setting.flag_word, *setting.flag_span)
+
+    def value_place(self, setting: Setting) -> Place:
+        """The characters of a flag's value; of the flag when it has none."""
+        if not setting.value_words or setting.value_span is None:
+            return self.flag_place(setting)
+        return self.word_place(setting.value_words[0], *setting.value_span)
+
+    def word_place(self, index: int, start: int | None = None, end: int | None = None) -> Place:
+        """The characters of a word of the command line, or of a part of it."""
+        if not 0 <= index < len(self.invocation.words):
+            return self.anchor
+        word = self.invocation.words[index]
+        if start is None or end is None:
+            return word.place
+        return word.part(start, end)
+
+    @property
+    def anchor(self) -> Place:
+        """What to underline for the server as a whole: the container's name."""
+        node = self.container.anchor
+        return node.content if isinstance(node, Scalar) else node.place
+
+    def get(self, name: str) -> Value:
+        """A setting by vLLM's name (`tensor_parallel_size`): as set, else the release's default."""
+        setting = self.arguments.settings.get(name)
+        if setting is not None:
+            return self._from_setting(setting)
+        if not self.arguments_known:
+            return Value(None, "assumed", certainty="unknown", reason="part of the command line is not known")
+        spec = flag_table(self.release).get(name)
+        default = None if spec is None else spec.default
+        return Value(default, "default", f"vLLM {self.release}")
+
+    def _from_setting(self, setting: Setting) -> Value:
+        command = self.invocation.command
+        certainty: Certainty = "depends" if command is not None and command.conditional else "certain"
+        reason = "set in one branch of the script" if certainty == "depends" else ""
+        if setting.value is UNKNOWN or not setting.certain:
+            certainty, reason = "unknown", "the manifest does not tell the value"
+        return Value(
+            None if setting.value is UNKNOWN else setting.value,
+            "config-file" if setting.from_config else "args",
+            setting.spelling,
+            self.value_place(setting),
+            self.flag_place(setting),
+            certainty,
+            reason,
+        )
+
+    def integer(self, name: str) -> int | None:
+        """The value of a whole-number setting, its default included; None when it cannot be told."""
+        value = self.get(name)
+        known = value.known and isinstance(value.value, int) and not isinstance(value.value, bool)
+        return value.value if known else None
+
+    def is_set(self, name: str) -> bool:
+        """Whether a switch is on for certain."""
+        value = self.get(name)
+        return value.known and value.value is True
+
+    @cached_property
+    def model(self) -> ModelReference:
+        """What is served."""
+        arguments = self.arguments
+        model_id, kind = classify_model(arguments.model)
+        place = None
+        if arguments.model_word is not None:
+            place = self.word_place(arguments.model_word, *(arguments.model_span or (None, None)))
+        return ModelReference(model_id, kind, place, arguments.model_source or "unknown")
+
+    @property
+    def port(self) -> int | None:
+        """The port the API listens on; None when it cannot be told."""
+        value = self.get("port")
+        if not value.known:
+            return None
+        return value.value if isinstance(value.value, int) else DEFAULT_PORT
+
+    @property
+    def uses_tls(self) -> bool | None:
+        """Whether the API speaks HTTPS; None when it cannot be told."""
+        value = self.get("ssl_certfile")
+        return None if not value.known else bool(value.value)
+
+    @property
+    def is_headless(self) -> bool:
+        """Whether the process is a rank without an API server."""
+        return self.is_set("headless")
+
+    @property
+    def has_api_key(self) -> bool:
+        """Whether requests under /v1 need a key."""
+        return "api_key" in self.arguments.settings or bool(self.env.get("VLLM_API_KEY"))
+
+    @cached_property
+    def gpus(self) -> tuple[GpuRequest, ...]:
+        """The accelerators in the container's limits and requests (limits win)."""
+        found: dict[str, GpuRequest] = {}
+        for section in ("limits", "requests"):
+            for name, node in self.container.resources(section).items():
+                accelerator = accelerator_of(name)
+                if accelerator is not None and name not in found:
+                    text = node.text.strip()
+                    found[name] = GpuRequest(name, accelerator, int(text) if text.isdigit() else None, node)
+        return tuple(found.values())
+
+    @property
+    def gpu_count(self) -> int | None:
+        """Whole devices the container gets; None when it asks for none, or for shares of one."""
+        whole = [gpu.count for gpu in self.gpus if gpu.accelerator.whole]
+        counts = [count for count in whole if count is not None]
+        return sum(counts) if whole and len(counts) == len(whole) else None
+
+    @property
+    def has_claims(self) -> bool:
+        """Whether the container takes devices through a resource claim (DRA)."""
+        return self.container.node.sequence("resources", "claims") is not None
+
+    @property
+    def local_world_size(self) -> int | None:
+        """GPUs the processes of this container use: tensor × pipeline × local data parallel ranks.
+
+        None when one of the three cannot be told. Source: vllm/config/parallel.py.
+        """
+        tensor = self.integer("tensor_parallel_size")
+        pipeline = self.integer("pipeline_parallel_size")
+        data = self.local_data_parallel_size
+        return None if tensor is None or pipeline is None or data is None else tensor * pipeline * data
+
+    @property
+    def local_data_parallel_size(self) -> int | None:
+        """Data parallel ranks in this container; None when it cannot be told."""
+        local = self.get("data_parallel_size_local")
+        if not local.known:
+            return None
+        if isinstance(local.value, int) and local.value > 0:
+            return local.value
+        if self.get("data_parallel_rank").explicit or self.is_set("data_parallel_external_lb"):
+            return 1
+        return self.integer("data_parallel_size") or 1
+
+    @property
+    def is_multi_node(self) -> bool:
+        """Whether the ranks of this server spread over several pods."""
+        if self.workload.carrier != "plain":
+            return True
+        nodes = self.get("nnodes")
+        if not nodes.known or (isinstance(nodes.value, int) and nodes.value > 1):
+            return True
+        backend = self.get("distributed_executor_backend")
+        return not backend.known or backend.value in {"ray", "external_launcher"}
+
+
+def find_server(
+    container: Container, policy: ImagePolicy, config_map: ConfigMapLookup
+) -> Server | None:
+    """The vLLM server a container is; None for clients, routers, simulators, helpers and other engines."""
+    if container.role == "init":
+        return None
+    image = parse_image(container.image) if container.image is not None else None
+    facts = image_facts(image.full_repository) if image is not None else None
+    if facts is not None and not facts.server:
+        return None
+    if facts is None and not _speaks_of_vllm(container, image, policy):
+        return None
+    env = read_env(container.node, config_map)
+    line = read_command(container, env)
+    release, certainty = _release_of(image, facts, policy)
+    invocation = explicit_invocation(line)
+    if invocation is None:
+        invocation = _implied_invocation(image, facts, line, release, policy)
+    if invocation is None:
+        return None
+    return Server(container, image, invocation, line, env, release, certainty)
+
+
+def _speaks_of_vllm(container: Container, image: ImageReference | None, policy: ImagePolicy) -> bool:
+    """Cheap test before anything is parsed: most containers of a cluster have nothing to do with vLLM."""
+    if image is not None and policy.rule_for(image.reference) is not None:
+        return True
+    return any("vllm" in word.text for word in (*(container.command or ()), *(container.args or ())))
+
+
+def _release_of(
+    image: ImageReference | None, facts: ImageFacts | None, policy: ImagePolicy
+) -> tuple[Release, ReleaseCertainty]:
+    if image is not None and (rule := policy.rule_for(image.reference)) is not None:
+        return rule.release, "contract"
+    if image is not None and facts is not None and facts.release is not None and not image.unresolved:
+        release = _release_in_tag(image.tag, facts.release)
+        # vLLM has no major release yet: a tag such as 1.22.0 counts something else
+        if release is not None and release.key[0] == 0:
+            return release, facts.certainty
+    if policy.release is not None:
+        return policy.release, "contract"
+    return known_releases()[-1], "assumed"
+
+
+def _release_in_tag(tag: str, how: str) -> Release | None:
+    if how in {"tag", "leading"}:
+        return Release.parse(tag.partition("_")[0] if how == "leading" else tag)
+    match = re.search(how, tag)
+    return Release.parse(match.group(1)) if match is not None else None
+
+
+def _implied_invocation(
+    image: ImageReference | None,
+    facts: ImageFacts | None,
+    line: CommandLine,
+    release: Release,
+    policy: ImagePolicy,
+) -> Invocation | None:
+    """The server that the image's entrypoint starts with the container's `args`."""
+    if line.has_command or line.script is not None or image is None:
+        return None
+    rule = policy.rule_for(image.reference)
+    if rule is None and (facts is None or facts.entrypoint == "exec"):
+        return None
+    first = line.argv[0].text if line.argv else None
+    if first is not None and not _may_be_server_argument(first):
+        return None
+    if rule is None and facts is not None and facts.entrypoint == "unknown" and not _has_server_flag(line):
+        return None
+    return Invocation(entrypoint_of(release, rule), line.argv, (), implied=True)
+
+
+def entrypoint_of(release: Release, rule: ImageRule | None = None) -> EntryPoint:
+    """What the official image of a release starts, unless the contract says otherwise."""
+    if rule is not None and rule.entrypoint is not None:
+        return rule.entrypoint
+    return "serve" if release.at_least(_SERVE_ENTRYPOINT_SINCE) else "module"
+
+
+def _may_be_server_argument(word: str) -> bool:
+    """Whether a first argument is a flag or a model, not a program of its own."""
+    return word.startswith("-") or (not word.startswith(("/bin/", "/usr/")) and word not in _PROGRAMS)
+
+
+_PROGRAMS = frozenset(
+    {"sh", "bash", "python", "python3", "sleep", "tail", "ray", "tini", "env", "exec", "echo", "bench", "torchrun"}
+)
+
+
+def _has_server_flag(line: CommandLine) -> bool:
+    """Whether the arguments look like vLLM's: without this a private image is left alone."""
+    texts = [word.text or "" for word in line.argv]
+    return any(text.startswith(("--model", "--served-model-name", "--tensor-parallel", "--max-model-len")) for text in texts)

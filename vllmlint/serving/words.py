@@ -1,0 +1,65 @@
+"""Words of a command line that know the characters they came from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vllmlint.kube.env import EnvVar, expand
+from vllmlint.manifest.nodes import Scalar
+from vllmlint.manifest.text import Place
+from vllmlint.serving.shell import ShellWord
+
+#: What stands at the `$` of an expansion, so that the whole reference is underlined.
+_EXPANSION = re.compile(r"\$(?:\([^()]*\)|\{[^{}]*\}|[A-Za-z_]\w*|.)?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word: `text` as the process sees it, None when the manifest does not tell.
+
+    `offsets[i]` is the offset in `scalar.text` of the character that `text[i]` comes from; `start`
+    and `end` bound the whole word in `scalar.text`.
+    """
+
+    text: str | None
+    scalar: Scalar
+    offsets: Sequence[int]
+    start: int
+    end: int
+
+    @property
+    def place(self) -> Place:
+        """The characters of the word in the file."""
+        return self.scalar.part(self.start, self.end)
+
+    def part(self, start: int, end: int) -> Place:
+        """The characters of `text[start:end]` in the file; an expanded variable counts whole."""
+        if self.text is None or end <= start or end > len(self.offsets):
+            return self.place
+        first, last = self.offsets[start], self.offsets[end - 1]
+        source = self.scalar.text
+        stop = last + 1
+        if source[last : last + 1] == "$" and self.text[end - 1] != "$":
+            match = _EXPANSION.match(source, last)
+            stop = match.end() if match is not None else stop
+        return self.scalar.part(first, stop)
+
+
+def word_of(scalar: Scalar, env: Mapping[str, EnvVar]) -> Word:
+    """The word that a list element of `command` or `args` becomes."""
+    expansion = expand(scalar.text, env)
+    return Word(expansion.text, scalar, expansion.offsets, 0, len(scalar.text))
+
+
+def shell_word(word: ShellWord, script: Word) -> Word:
+    """A word of a shell script that itself is a word of the command line."""
+    outer = script.offsets
+    last = len(script.scalar.text)
+
+    def translate(offset: int) -> int:
+        return outer[offset] if offset < len(outer) else last
+
+    offsets = [translate(offset) for offset in word.offsets]
+    return Word(word.text, script.scalar, offsets, translate(word.start), translate(word.end - 1) + 1)

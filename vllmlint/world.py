@@ -1,0 +1,150 @@
+"""Everything one run knows: immutable, facts worked out on first use."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from vllmlint.contract.settings import Contract
+from vllmlint.kube.index import Index
+from vllmlint.kube.objects import KubeObject, objects_of
+from vllmlint.kube.pods import Container, Mount, Workload, workloads_of
+from vllmlint.manifest.reader import Skipped, SourceFile
+from vllmlint.serving.release import Release
+from vllmlint.serving.server import ImagePolicy, ImageRule, Server, find_server
+
+
+@dataclass(slots=True)
+class FileFacts:
+    """What one file holds."""
+
+    file: SourceFile
+    objects: list[KubeObject]
+    workloads: list[Workload]
+    skipped: list[Skipped]
+    servers: list[Server] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ContractView:
+    """The contract that rules a file, and the file's path relative to that contract."""
+
+    contract: Contract
+    relative_path: str
+
+
+#: The contract above a file; the default contract where there is none.
+ContractLookup = Callable[[str], ContractView]
+
+
+class World:
+    """All objects of a run and how they belong together.
+
+    `today` decides what has expired. `rule_options` are the
+    options of each rule before the contract.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[SourceFile],
+        contract_of: ContractLookup,
+        today: datetime.date,
+        rule_options: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        self.contract_of = contract_of
+        self.today = today
+        self._rule_options = rule_options
+        self._foreign: tuple[KubeObject, ...] = ()
+        self._servers_by_workload: dict[int, list[Server]] = {}
+        self.files = [_read_objects(file) for file in files]
+
+    def add_foreign(self, objects: Iterable[KubeObject]) -> None:
+        """Let joins see objects of files that are not linted here: siblings, other shards of a run."""
+        self._foreign = tuple(objects)
+
+    @cached_property
+    def index(self) -> Index:
+        """Objects that others refer to."""
+        own = (obj for facts in self.files for obj in facts.objects)
+        return Index((*own, *self._foreign), self.environment_of)
+
+    def build_servers(self) -> None:
+        """Find the servers of every file; needs all `foreign` objects to be known."""
+        for facts in self.files:
+            for workload in facts.workloads:
+                found = [self._server(container) for container in workload.containers]
+                servers = [server for server in found if server is not None]
+                facts.servers += servers
+                self._servers_by_workload[id(workload)] = servers
+
+    def _server(self, container: Container) -> Server | None:
+        obj = container.workload.object
+        policy = image_policy(self.contract_of(obj.file.path).contract)
+        return find_server(container, policy, lambda name: self.index.config_map_data(name, obj))
+
+    def contract(self, obj: KubeObject) -> Contract:
+        """The contract that rules an object."""
+        return self.contract_of(obj.file.path).contract
+
+    def environment_of(self, path: str) -> str | None:
+        """The environment whose paths hold a file; None when the contract names none."""
+        view = self.contract_of(path)
+        if not view.contract.environments:
+            return None
+        from vllmlint.contract.settings import environment_of
+
+        return environment_of(view.contract, view.relative_path)
+
+    def option(self, rule: str, key: str, obj: KubeObject) -> Any:
+        """An option of a rule for an object: the contract's value, else the rule's default."""
+        chosen = self.contract(obj).rules.options.get(rule, {})
+        return chosen[key] if key in chosen else self._rule_options[rule][key]
+
+    def servers_in(self, workload: Workload) -> list[Server]:
+        """The servers in the pods of a workload."""
+        return self._servers_by_workload.get(id(workload), [])
+
+    def services_of(self, workload: Workload) -> list[KubeObject]:
+        """The Services in sight whose selector matches the pods of a workload."""
+        return self.index.services_of(workload)
+
+    def claim_of(self, mount: Mount, workload: Workload) -> KubeObject | None:
+        """The PersistentVolumeClaim behind a mount, when it is in the run."""
+        name = mount.volume.claim_name if mount.volume is not None else None
+        return self.index.named("PersistentVolumeClaim", name, workload.object) if name else None
+
+
+def _read_objects(file: SourceFile) -> FileFacts:
+    objects, skipped = objects_of(file)
+    workloads = [workload for obj in objects for workload in workloads_of(obj)]
+    partial = {id(workload.object): workload for workload in workloads if _is_patch(workload)}
+    if partial:
+        skipped += [_patch_skip(workload) for workload in partial.values()]
+        workloads = [workload for workload in workloads if id(workload.object) not in partial]
+        objects = [obj for obj in objects if id(obj) not in partial]
+    return FileFacts(file, objects, workloads, sorted([*file.skipped, *skipped], key=lambda one: one.place.start))
+
+
+def _is_patch(workload: Workload) -> bool:
+    """A built-in kind whose containers name no image cannot be applied: it patches another file's."""
+    return workload.carrier == "plain" and any(container.image is None for container in workload.containers)
+
+
+def _patch_skip(workload: Workload) -> Skipped:
+    obj = workload.object
+    place = obj.node.place._replace(end=obj.node.start)
+    return Skipped(obj.document, place, "patch without an image")
+
+
+def image_policy(contract: Contract) -> ImagePolicy:
+    """What the contract says of images, in the terms of the serving room."""
+    rules = tuple(
+        ImageRule(row.match, release, row.entrypoint)
+        for row in contract.images.releases
+        if (release := Release.parse(str(row.vllm))) is not None
+    )
+    default = contract.vllm.release
+    return ImagePolicy(Release.parse(str(default)) if default else None, rules)
