@@ -14,7 +14,8 @@ from vllmlint.kube.objects import KubeObject, objects_of
 from vllmlint.kube.pods import Container, Mount, Workload, workloads_of
 from vllmlint.manifest.reader import Skipped, SourceFile
 from vllmlint.serving.release import Release
-from vllmlint.serving.server import ImagePolicy, ImageRule, Server, find_server
+from vllmlint.serving.detect import ImagePolicy, ImageRule, find_server
+from vllmlint.serving.server import Server
 
 
 @dataclass(slots=True)

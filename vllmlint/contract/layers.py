@@ -5,7 +5,6 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterator
 
-from vllmlint.contract.pyproject import read_pyproject
 from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence
 from vllmlint.manifest.problem import Problem
 from vllmlint.manifest.reader import SourceFile, read_manifest
@@ -45,6 +44,8 @@ class Layers:
 
     def _root(self, path: str, data: bytes) -> Mapping | None:
         if posixpath.basename(path) == "pyproject.toml":
+            from vllmlint.contract.pyproject import read_pyproject  # loads tomllib
+
             root, problems = read_pyproject(path, data)
         else:
             root, problems = _yaml_root(read_manifest(path, data))

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from vllmlint.contract.layers import INVALID, Layers
 from vllmlint.contract.semantics import by_rule_name, contradictions
 from vllmlint.contract.settings import WANTED, Contract
-from vllmlint.contract.shape import keys_at, nearest, sections_with
+from vllmlint.contract.shape import keys_at, nearest, same_name, sections_with
 from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence, Step
 from vllmlint.manifest.problem import Problem
 from vllmlint.manifest.text import Place
@@ -50,7 +50,8 @@ class LoadedContract:
 
     `contract` is None whenever there are `problems`. Its patterns and `models[].config` paths are
     relative to the directory of `path`, also where an extended file in another directory wrote
-    them. Settings of a rule are keyed by its name, also where the file used its id. `files` are all files that were read, this one first.
+    them. Settings of a rule are keyed by its name, also where the file used its id. `files` are
+    all files that were read, this one first.
     """
 
     path: str
@@ -182,12 +183,11 @@ def _problems(root: Mapping, errors: Iterable[ErrorDetails]) -> Iterator[Problem
 def _unknown_key(root: Mapping, steps: list[Step]) -> Problem:
     *route, last = steps
     name, known = str(last), keys_at(route)
-    near = nearest(name, known)
-    elsewhere = [] if near else sections_with(name)
-    if near:
-        hint = f": did you mean `{near}`?"
-    elif elsewhere:
+    near, elsewhere = nearest(name, known), sections_with(name)
+    if elsewhere and (near is None or not same_name(near, name)):
         hint = f": it belongs under another section, as `{elsewhere[0]}`"
+    elif near:
+        hint = f": did you mean `{near}`?"
     else:
         hint = f": known here are {', '.join(f'`{key}`' for key in known)}"
     return Problem(INVALID, _key_place(root, steps), f"unknown key `{name}`{hint}")

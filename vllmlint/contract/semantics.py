@@ -27,8 +27,9 @@ _OPTION_TYPES: dict[type, tuple[tuple[type, ...], str]] = {
 def by_rule_name(contract: Contract) -> None:
     """Key every setting of a rule by the rule's name: a contract may use ids just as well."""
     rules = contract.rules
-    severities = [rules.severity, *(entry.severity for entry in (*rules.per_path, *rules.per_object))]
-    tables: list[dict[str, Any]] = [rules.options, *severities]
+    tables: list[dict[str, Any]] = [rules.options, rules.severity]
+    tables += [entry.severity for entry in rules.per_path]
+    tables += [entry.severity for entry in rules.per_object]
     for table in tables:
         named = {canonical(key): value for key, value in table.items()}
         table.clear()

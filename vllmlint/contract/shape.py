@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import types
 from collections.abc import Iterable
 from functools import cache
@@ -15,9 +14,16 @@ from vllmlint.manifest.nodes import Step
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """The name most like `name`, whatever its case and its dashes and underscores."""
+    import difflib  # only a contract that is wrong pays for it
+
     by_plain = {_plain(known): known for known in names}
     close = difflib.get_close_matches(_plain(name), by_plain, n=1, cutoff=0.65)
     return by_plain[close[0]] if close else None
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two names differ only in their case, dashes and underscores."""
+    return _plain(one) == _plain(other)
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:
@@ -41,7 +47,7 @@ def sections_with(key: str) -> list[str]:
         f"{section}.{known}"
         for section in _keys(Contract)
         for known in keys_at([section])
-        if _plain(known) == _plain(key)
+        if same_name(known, key)
     ]
 
 

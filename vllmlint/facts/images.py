@@ -14,7 +14,7 @@ from typing import Literal
 class ImageFacts:
     """A row of `images.json`, which explains the fields."""
 
-    server: bool
+    role: Literal["server", "simulator", "other"]
     entrypoint: Literal["official", "exec", "unknown"]
     release: str | None
     certainty: Literal["certain", "likely"]
@@ -26,15 +26,14 @@ def _table() -> tuple[tuple[re.Pattern[str], ImageFacts], ...]:
     return tuple(
         (
             re.compile(row["match"]),
-            ImageFacts(row["server"], row["entrypoint"], row["release"], row.get("certainty", "likely")),
+            ImageFacts(row["role"], row["entrypoint"], row["release"], row.get("certainty", "likely")),
         )
         for row in rows
     )
 
 
 @cache
+@cache
 def image_facts(full_repository: str) -> ImageFacts | None:
     """The facts about `registry/repository`; None for an image that is not known to carry vLLM."""
-    if "vllm" not in full_repository and "dynamo" not in full_repository:
-        return None
     return next((facts for pattern, facts in _table() if pattern.search(full_repository)), None)

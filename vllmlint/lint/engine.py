@@ -73,7 +73,7 @@ def _subjects(facts: FileFacts) -> Iterator[tuple[str, list[Any]]]:
     yield "source_file", [facts.file]
     yield "object", facts.objects
     yield "workload", facts.workloads
-    yield "server", facts.servers
+    yield "server", [server for server in facts.servers if not server.is_simulator]
 
 
 def _run(

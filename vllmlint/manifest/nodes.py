@@ -111,7 +111,10 @@ class Scalar(Node):
         offsets = source_offsets(self.source.text, self.start, self.end, self.style, self.text)
         if start >= end:
             return Place(self.source, offsets[start], offsets[start])
-        return Place(self.source, offsets[start], offsets[end - 1] + 1)
+        # in the middle the next character may stand behind a fold or an indent; at the end the last
+        # offset knows how long an escape is
+        stop = offsets[end] if end == len(self.text) else offsets[end - 1] + 1
+        return Place(self.source, offsets[start], stop)
 
     @property
     def content(self) -> Place:

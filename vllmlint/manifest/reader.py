@@ -144,6 +144,8 @@ def _syntax_problem(source: SourceText, start: int, end: int, error: Exception) 
         reason = error.problem or "the document does not parse"
         mark = error.problem_mark or error.context_mark
         offset = start + (mark.index if mark is not None else 0)
+        if offset >= start + len(source.text[start:end].rstrip()) and error.context_mark is not None:
+            offset = start + error.context_mark.index  # what was never closed, not the end of the text
         if error.context and error.context_mark is not None and mark is not error.context_mark:
             reason = f"{reason} ({error.context})"
     elif isinstance(error, ReaderError):

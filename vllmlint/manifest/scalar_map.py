@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 #: libyaml counts the Unicode line separators of YAML 1.1 as line breaks.
 _BREAKS = "\n\r\x85\u2028\u2029"
@@ -71,9 +72,7 @@ def traced_offsets(text: str, start: int, end: int, style: str, value: str) -> S
         # a node begins at its tag or anchor, and comments and line breaks may come before the content
         properties = _PROPERTIES.match(text, first, stop)
         first = stop if properties is None else properties.end()
-    if style in ("|", ">"):
-        trace = _block(text, first, stop, style, value)
-    else:
+    if style not in ("|", ">"):
         if style:
             if stop - first < 2 or text[first] != style or text[stop - 1] != style:
                 return None
@@ -81,7 +80,15 @@ def traced_offsets(text: str, start: int, end: int, style: str, value: str) -> S
         if stop - first == len(value) and text.startswith(value, first):
             # no character of a value takes less than one of the source, so here each takes just one
             return range(first, stop + 1)
-        trace = _flow(text, first, stop, style)
+    return _reread(text, first, stop, style, value)
+
+
+@lru_cache(maxsize=16)
+def _reread(text: str, start: int, stop: int, style: str, value: str) -> Sequence[int] | None:
+    """The offsets of the content in `text[start:stop]`, kept as one long script is asked for part by part."""
+    trace = (
+        _block(text, start, stop, style, value) if style in ("|", ">") else _flow(text, start, stop, style)
+    )
     return None if trace is None else trace.checked(value)
 
 
@@ -138,8 +145,7 @@ class _Trace:
         """The offsets and the one after them, unless what was read is not `value`."""
         if "".join(self.pieces) != value:
             return None
-        self.offsets.append(self.after)
-        return self.offsets
+        return (*self.offsets, self.after)
 
 
 def _flow(text: str, start: int, stop: int, style: str) -> _Trace | None:

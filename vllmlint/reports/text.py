@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from vllmlint.finding import SEVERITY_RANK, Severity
+from vllmlint.severity import SEVERITY_RANK, Severity
 from vllmlint.lint.result import LostInput, Reported, RunResult
 from vllmlint.reports.excerpt import Mark, excerpt
 from vllmlint.reports.options import RenderOptions

@@ -105,10 +105,10 @@ def _check_effort_map(output: ParsedArguments) -> None:
 
 def _check_serve(output: ParsedArguments, table: FlagTable) -> None:
     """What the `serve` command refuses before it starts anything."""
-    if table.parser.serve_model_option == "error_beside_positional":
-        # The command only sees that the value is not the default one.
-        if output.get("model") not in (None, UNKNOWN, table.spec("--model").default):
-            _fail(output, _MODEL_ADVICE, "model", "command")
+    beside = table.parser.serve_model_option == "error_beside_positional"
+    # The command only sees that the value is not the default one.
+    if beside and output.get("model") not in (None, UNKNOWN, table.spec("--model").default):
+        _fail(output, _MODEL_ADVICE, "model", "command")
     if not table.release.at_least("0.10.0"):
         rank = output.get("data_parallel_start_rank")
         if isinstance(rank, int) and rank and output.complete and not _is_on(output, "headless"):

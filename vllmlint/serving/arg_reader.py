@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from vllmlint.serving import arg_values
-from vllmlint.serving.arg_errors import ArgumentError, Span, RefusedValueError, about, expected, ignored
+from vllmlint.serving.arg_errors import ArgumentError, RefusedValueError, Span, about, expected, ignored
 from vllmlint.serving.arg_results import UNKNOWN, UNKNOWN_MARK, ParsedArguments, Setting
 from vllmlint.serving.arg_tokens import Token
 from vllmlint.serving.flag_tables import FlagSpec, FlagTable

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any, Final, Literal
 
 from vllmlint.serving.arg_errors import ArgumentError, Span
-from vllmlint.serving.flag_tables import Entrypoint, FlagHistory, FlagSpec
+from vllmlint.serving.flag_tables import Entrypoint, FlagHistory, FlagSpec, flag_table
 from vllmlint.serving.release import Release
 
 #: Stands inside a word for characters that cannot be known (`--port=` + UNKNOWN_MARK). No real argument
@@ -154,7 +154,5 @@ class ParsedArguments:
         setting = self.settings.get(name)
         if setting is not None:
             return setting.value
-        from vllmlint.serving.flag_tables import flag_table
-
         spec = flag_table(self.release).get(name)
         return None if spec is None else spec.default

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import SequenceMatcher
 from functools import lru_cache
 
 from vllmlint.serving.arg_errors import Span
@@ -32,6 +31,9 @@ def unknown_flag(
 @lru_cache(maxsize=256)
 def nearest_flag(name: str, release: Release, entrypoint: Entrypoint) -> str | None:
     """The flag of the release that is spelled most like `name`; None when none is near."""
+    # Only a mistake needs it, so a command line without one does not load it.
+    from difflib import SequenceMatcher
+
     table = flag_table(release)
     strings = table.options(entrypoint)
     plain = name.lstrip("-").lower().replace("_", "-")

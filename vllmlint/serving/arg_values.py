@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any, Final
 
+from vllmlint.serving.arg_config_objects import check_object
 from vllmlint.serving.arg_errors import RefusedValueError, choose
 from vllmlint.serving.flag_tables import FlagSpec, FlagTable
 
@@ -135,6 +136,8 @@ def _json(spec: FlagSpec, text: str, table: FlagTable) -> Any:
         raise RefusedValueError(
             "invalid_value", f"1 validation error for {spec.schema}: Input should be an object ({value!r})"
         )
+    if spec.schema:
+        check_object(spec.schema, value, table)
     return value
 
 

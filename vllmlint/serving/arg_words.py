@@ -16,7 +16,7 @@ from typing import Any, Final
 from vllmlint.serving.arg_config_file import ConfigReader, pull_config
 from vllmlint.serving.arg_errors import ArgumentError, RefusedValueError, Span
 from vllmlint.serving.arg_results import UNKNOWN, UNKNOWN_MARK, DottedPart
-from vllmlint.serving.arg_tokens import NOT_A_WORD, Prepared, Token
+from vllmlint.serving.arg_tokens import Prepared, Token
 from vllmlint.serving.arg_values import human_int
 from vllmlint.serving.flag_tables import Entrypoint, FlagTable
 
@@ -189,7 +189,8 @@ def _gather_dotted(result: Prepared, table: FlagTable) -> None:
             continue
         _add_part(groups, token, key, value, place, table)
     for flag, (token, merged, parts) in groups.items():
-        text = json.dumps(merged, default=lambda _: UNKNOWN_MARK, ensure_ascii=False)
+        # No real argument holds a NUL, so its escape can only come from an unknown value.
+        text = json.dumps(merged, default=lambda _: UNKNOWN_MARK).replace("\\u0000", UNKNOWN_MARK)
         kept.append(replace(token, text=flag, flag_end=parts[0].flag_span[1], parts=tuple(parts)))
         kept.append(Token(text, parts[0].value_word, parts[0].value_span[0]))
     result.tokens = kept

@@ -15,12 +15,15 @@ from vllmlint.serving.words import Word, shell_word, word_of
 EntryPoint = Literal["serve", "module"]
 
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
+#: The server that speaks gRPC on its port, not HTTP (`vllm serve --grpc` in newer releases).
+GRPC_MODULE = "vllm.entrypoints.grpc_server"
 #: Modules that start the OpenAI-compatible server (vllm-command-line.md, section 1).
 SERVER_MODULES = frozenset(
     {
         "vllm.entrypoints.openai.api_server",
         "vllm.entrypoints.launchers.api_server.entry",
         "vllm.entrypoints.api_server",
+        GRPC_MODULE,
     }
 )
 _SERVER_FILES = ("vllm/entrypoints/openai/api_server.py", "vllm/entrypoints/api_server.py")
@@ -45,7 +48,8 @@ class Invocation:
 
     `words` are those after `vllm serve` (or after the module); `launcher` those before. `command`
     is the shell command it stands in when a shell is between. `implied` is set when the image's
-    entrypoint starts the server, so that `words` are the arguments of the container alone.
+    entrypoint starts the server, so that `words` are the arguments of the container alone. `opaque`
+    is set when a program that the manifest does not show starts it: `words` is then one unknown word.
     `untokenised` is the list element that holds a whole command line without a shell.
     """
 
@@ -55,6 +59,7 @@ class Invocation:
     script: ShellScript | None = None
     command: ShellCommand | None = None
     implied: bool = False
+    opaque: bool = False
     untokenised: Word | None = None
 
 

@@ -2,56 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Literal
 
 from vllmlint.facts.accelerators import Accelerator, accelerator_of
-from vllmlint.facts.images import ImageFacts, image_facts
-from vllmlint.kube.env import ConfigMapLookup, EnvVar, read_env
+from vllmlint.kube.env import EnvVar
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Container, Workload
 from vllmlint.manifest.nodes import Scalar
 from vllmlint.manifest.text import Place
 from vllmlint.serving.arg_results import UNKNOWN, ParsedArguments, Setting
 from vllmlint.serving.arguments import parse_arguments
-from vllmlint.serving.command import CommandLine, EntryPoint, Invocation, explicit_invocation, read_command
+from vllmlint.serving.command import GRPC_MODULE, CommandLine, Invocation
 from vllmlint.serving.flag_tables import flag_table
-from vllmlint.serving.image import ImageReference, parse_image
+from vllmlint.serving.image import ImageReference
 from vllmlint.serving.model import ModelReference, classify_model
-from vllmlint.serving.release import Release, known_releases
+from vllmlint.serving.release import Release
 from vllmlint.serving.value import Certainty, Value
 
 ReleaseCertainty = Literal["certain", "likely", "contract", "assumed"]
 
 #: vLLM's port when `--port` is not given (vllm-command-line.md, section 3).
 DEFAULT_PORT = 8000
-#: From this release on the official image's entrypoint is `vllm serve` (vllm-command-line.md, section 1).
-_SERVE_ENTRYPOINT_SINCE = "0.11.1"
-
-
-@dataclass(frozen=True, slots=True)
-class ImageRule:
-    """What the contract says of images that match: their vLLM release and what their entrypoint starts."""
-
-    match: str
-    release: Release
-    entrypoint: EntryPoint | None
-
-
-@dataclass(frozen=True, slots=True)
-class ImagePolicy:
-    """What the contract says of images: `release` for those whose tag names none."""
-
-    release: Release | None = None
-    rules: tuple[ImageRule, ...] = ()
-
-    def rule_for(self, reference: str) -> ImageRule | None:
-        """The first rule whose pattern matches the reference."""
-        return next((rule for rule in self.rules if fnmatchcase(reference, rule.match)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +43,7 @@ class Server:
 
     `release` is the vLLM release its image is taken to hold; `release_certainty` says how that is
     known: from an official tag (`certain`), a derived tag (`likely`), the contract, or it is the
-    newest known one (`assumed`).
+    newest known one (`assumed`). A simulator imitates the API without a model: no rule judges it.
     """
 
     def __init__(
@@ -81,6 +55,8 @@ class Server:
         env: Mapping[str, EnvVar],
         release: Release,
         release_certainty: ReleaseCertainty,
+        *,
+        is_simulator: bool = False,
     ) -> None:
         self.container = container
         self.image = image
@@ -89,6 +65,7 @@ class Server:
         self.env = env
         self.release = release
         self.release_certainty: ReleaseCertainty = release_certainty
+        self.is_simulator = is_simulator
 
     @property
     def workload(self) -> Workload:
@@ -199,6 +176,12 @@ class Server:
         return None if not value.known else bool(value.value)
 
     @property
+    def speaks_grpc(self) -> bool:
+        """Whether the port speaks gRPC, so that no HTTP probe can pass."""
+        launcher = self.invocation.launcher
+        return self.is_set("grpc") or (bool(launcher) and launcher[-1].text == GRPC_MODULE)
+
+    @property
     def is_headless(self) -> bool:
         """Whether the process is a rank without an API server."""
         return self.is_set("headless")
@@ -265,99 +248,3 @@ class Server:
             return True
         backend = self.get("distributed_executor_backend")
         return not backend.known or backend.value in {"ray", "external_launcher"}
-
-
-def find_server(
-    container: Container, policy: ImagePolicy, config_map: ConfigMapLookup
-) -> Server | None:
-    """The vLLM server a container is; None for clients, routers, simulators, helpers and other engines."""
-    if container.role == "init":
-        return None
-    image = parse_image(container.image) if container.image is not None else None
-    facts = image_facts(image.full_repository) if image is not None else None
-    if facts is not None and not facts.server:
-        return None
-    if facts is None and not _speaks_of_vllm(container, image, policy):
-        return None
-    env = read_env(container.node, config_map)
-    line = read_command(container, env)
-    release, certainty = _release_of(image, facts, policy)
-    invocation = explicit_invocation(line)
-    if invocation is None:
-        invocation = _implied_invocation(image, facts, line, release, policy)
-    if invocation is None:
-        return None
-    return Server(container, image, invocation, line, env, release, certainty)
-
-
-def _speaks_of_vllm(container: Container, image: ImageReference | None, policy: ImagePolicy) -> bool:
-    """Cheap test before anything is parsed: most containers of a cluster have nothing to do with vLLM."""
-    if image is not None and policy.rule_for(image.reference) is not None:
-        return True
-    return any("vllm" in word.text for word in (*(container.command or ()), *(container.args or ())))
-
-
-def _release_of(
-    image: ImageReference | None, facts: ImageFacts | None, policy: ImagePolicy
-) -> tuple[Release, ReleaseCertainty]:
-    if image is not None and (rule := policy.rule_for(image.reference)) is not None:
-        return rule.release, "contract"
-    if image is not None and facts is not None and facts.release is not None and not image.unresolved:
-        release = _release_in_tag(image.tag, facts.release)
-        # vLLM has no major release yet: a tag such as 1.22.0 counts something else
-        if release is not None and release.key[0] == 0:
-            return release, facts.certainty
-    if policy.release is not None:
-        return policy.release, "contract"
-    return known_releases()[-1], "assumed"
-
-
-def _release_in_tag(tag: str, how: str) -> Release | None:
-    if how in {"tag", "leading"}:
-        return Release.parse(tag.partition("_")[0] if how == "leading" else tag)
-    match = re.search(how, tag)
-    return Release.parse(match.group(1)) if match is not None else None
-
-
-def _implied_invocation(
-    image: ImageReference | None,
-    facts: ImageFacts | None,
-    line: CommandLine,
-    release: Release,
-    policy: ImagePolicy,
-) -> Invocation | None:
-    """The server that the image's entrypoint starts with the container's `args`."""
-    if line.has_command or line.script is not None or image is None:
-        return None
-    rule = policy.rule_for(image.reference)
-    if rule is None and (facts is None or facts.entrypoint == "exec"):
-        return None
-    first = line.argv[0].text if line.argv else None
-    if first is not None and not _may_be_server_argument(first):
-        return None
-    if rule is None and facts is not None and facts.entrypoint == "unknown" and not _has_server_flag(line):
-        return None
-    return Invocation(entrypoint_of(release, rule), line.argv, (), implied=True)
-
-
-def entrypoint_of(release: Release, rule: ImageRule | None = None) -> EntryPoint:
-    """What the official image of a release starts, unless the contract says otherwise."""
-    if rule is not None and rule.entrypoint is not None:
-        return rule.entrypoint
-    return "serve" if release.at_least(_SERVE_ENTRYPOINT_SINCE) else "module"
-
-
-def _may_be_server_argument(word: str) -> bool:
-    """Whether a first argument is a flag or a model, not a program of its own."""
-    return word.startswith("-") or (not word.startswith(("/bin/", "/usr/")) and word not in _PROGRAMS)
-
-
-_PROGRAMS = frozenset(
-    {"sh", "bash", "python", "python3", "sleep", "tail", "ray", "tini", "env", "exec", "echo", "bench", "torchrun"}
-)
-
-
-def _has_server_flag(line: CommandLine) -> bool:
-    """Whether the arguments look like vLLM's: without this a private image is left alone."""
-    texts = [word.text or "" for word in line.argv]
-    return any(text.startswith(("--model", "--served-model-name", "--tensor-parallel", "--max-model-len")) for text in texts)

@@ -1,7 +1,7 @@
 """What a shell script's variables are known to hold at one point of it.
 
-Branches are layers: a branch starts as an empty layer over the state it was entered with and is merged back when
-it ends. What differs between branches is unknown afterwards.
+Branches are layers: a branch starts as an empty layer over the state it was entered with and is merged back
+when it ends. What differs between branches is unknown afterwards.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ class Missing(Enum):
     """Nothing in the script or in the given environment sets it; the image still may."""
 
 
-Value: TypeAlias = str | tuple[str | None, ...] | None | Missing
+Value: TypeAlias = str | tuple[str | None, ...] | Missing | None
 """A variable's value: text, an array, None for a value that is not known, or why there is none."""
 
 MANY_FUNCTIONS = -1
 """Owner of a name that more than one function assigns."""
 
 _SHELL_NAMES = frozenset({"LINENO", "OLDPWD", "PWD", "RANDOM", "SECONDS"})
-# Set by base images, container runtimes, Kubernetes and LeaderWorkerSet without a word in the container's env.
+# Set by base images, runtimes, Kubernetes and LeaderWorkerSet although the container's env does not say so.
 _RUNTIME_NAMES = frozenset({"HOME", "HOSTNAME", "JOB_COMPLETION_INDEX", "LD_LIBRARY_PATH", "PATH", "USER"})
 _RUNTIME_PREFIXES = ("CUDA_", "KUBERNETES_", "LWS_", "NVIDIA_")
 _RUNTIME_SUFFIXES = ("_SERVICE_HOST", "_SERVICE_PORT")
@@ -103,7 +103,7 @@ class State:
         self.dead = False
 
     def layer(self, volatile: tuple[int, int] | None = None) -> State:
-        """A branch that starts here; names assigned in the `volatile` range of the script are unknown in it."""
+        """A branch that starts here; names assigned in the script's `volatile` range are unknown in it."""
         child = State(self.names, self.environment, self.positional)
         child.parent = self
         child.volatile = volatile
@@ -111,7 +111,7 @@ class State:
         return child
 
     def function_layer(self, start: int, end: int) -> State:
-        """The body of a function defined at `start`: it runs later, so all assigned from there on is unknown."""
+        """The body of a function defined at `start`; what is assigned from there on is unknown in it."""
         child = self.layer((start, end))
         child.function = start
         child.positional = None

@@ -8,99 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vllmlint.serving.shell_ansi import read_escape
+from vllmlint.serving.shell_fields import BLANKS, Field, Fields
 from vllmlint.serving.shell_state import Missing, State, Value
 
-_BLANKS = " \t\n"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PARAMETER = re.compile(r"([A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*])(?:\[([^\]\s]*)\])?(:?[-=+?])?")
+_CONTINUED_NAME = re.compile(r"(?:\\\n)+[A-Za-z0-9_]")
 _SPECIALS = "#?$!-"
 _MAX_NESTING = 16
 MAX_VALUE = 1 << 16
 """Longest value kept: a script can double a variable on every line."""
 _MAX_EXPANDED = 1 << 21
-
-
-@dataclass(frozen=True, slots=True)
-class ShellWord:
-    """One word of a command, with where each of its characters comes from.
-
-    A word of unknown text may stand for several words or none when it has an unquoted expansion.
-    """
-
-    text: str | None
-    """After quote removal and expansion; None when it cannot be known statically."""
-    start: int
-    end: int
-    """Range in the script, quotes included; words split from one expansion share it."""
-    offsets: tuple[int, ...]
-    """One script offset per character of the text; the `$` for characters of a variable's value."""
-    sources: tuple[tuple[int, int], ...] = ()
-    """One script range per character: all that was written for it (`\\"`, `$MODEL`)."""
-
-    def span(self, start: int, end: int) -> tuple[int, int]:
-        """Range of the script that made `text[start:end]`; the whole word when that is not known."""
-        made = self.sources[max(start, 0) : max(end, 0)]
-        if made:
-            return min(source[0] for source in made), max(source[1] for source in made)
-        if self.text and start >= len(self.text):
-            return self.sources[-1][1], self.sources[-1][1]
-        if self.text and start == end:
-            return self.sources[max(start, 0)][0], self.sources[max(start, 0)][0]
-        return self.start, self.end
-
-
-@dataclass(slots=True)
-class Field:
-    """A word in the making."""
-
-    chars: list[str] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
-    sources: list[tuple[int, int]] = field(default_factory=list)
-    known: bool = True
-    present: bool = False
-    """Stays even when empty: quotes were written."""
-    brace: int = 0
-    """Progress of an unquoted `{` `,` `}`, which bash expands to several words and sh does not."""
-
-    @property
-    def text(self) -> str | None:
-        """The text so far, None when part of it is not known."""
-        return "".join(self.chars) if self.known else None
-
-
-class _Fields:
-    """The words that one range of the script expands to."""
-
-    def __init__(self, split: bool) -> None:
-        self.split = split
-        self.done: list[Field] = []
-        self.current: Field | None = None
-
-    def field(self) -> Field:
-        if self.current is None:
-            self.current = Field()
-        return self.current
-
-    def add(self, char: str, offset: int, source: tuple[int, int]) -> None:
-        current = self.field()
-        current.chars.append(char)
-        current.offsets.append(offset)
-        current.sources.append(source)
-
-    def unknown(self) -> None:
-        self.field().known = False
-
-    def cut(self) -> None:
-        if self.current is not None:
-            self.done.append(self.current)
-            self.current = None
-
-    def result(self) -> list[Field]:
-        self.cut()
-        return [made for made in self.done if made.chars or made.present or not made.known]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +54,11 @@ class WordReader:
         return fields[0] if fields else Field(present=True)
 
     def _read(self, start: int, end: int, state: State, *, split: bool) -> list[Field]:
-        out = _Fields(split)
+        out = Fields(split)
         self._scan(out, start, end, state, 0)
         return out.result()
 
-    def _scan(self, out: _Fields, start: int, end: int, state: State, nesting: int) -> None:
+    def _scan(self, out: Fields, start: int, end: int, state: State, nesting: int) -> None:
         """Read unquoted text."""
         at = start
         while at < end:
@@ -159,18 +80,18 @@ class WordReader:
                 at = self.closers[at]
             elif char == "`":
                 at = self._give_up(out, end)
+            elif char == "~" and (at == start or (out.split and self.text[at - 1] in BLANKS)):
+                self._tilde(out, at, end, state)
+                at += 1
             else:
-                self._plain(out, at, state)
+                self._plain(out, at)
                 at += 1
 
-    def _plain(self, out: _Fields, at: int, state: State) -> None:
-        """One unquoted character that stands for itself, or nearly."""
+    def _plain(self, out: Fields, at: int) -> None:
+        """One unquoted character that stands for itself, or parts words."""
         char = self.text[at]
-        if char in _BLANKS and out.split:
+        if char in BLANKS and out.split:
             out.cut()
-            return
-        if char == "~" and (out.current is None or not (out.current.chars or out.current.present)):
-            self._tilde(out, at, state)
             return
         if out.split and char in "{,.}":
             made = out.field()
@@ -183,23 +104,26 @@ class WordReader:
                 made.brace = 0
         out.add(char, at, (at, at + 1))
 
-    def _tilde(self, out: _Fields, at: int, state: State) -> None:
+    def _tilde(self, out: Fields, at: int, end: int, state: State) -> None:
         home = state.lookup("HOME")
-        following = self.text[at + 1 : at + 2]
-        if not isinstance(home, str) or (following.isalnum() or following in ("+", "-", "_")):
+        following = self.text[at + 1 : end][:1]
+        if following and following in "\"'$`\\":
+            out.add("~", at, (at, at + 1))
+            return
+        if not isinstance(home, str) or (following and following not in "/ \t\n"):
             out.unknown()
             return
         for char in home:
             out.add(char, at, (at, at + 1))
 
-    def _escape(self, out: _Fields, at: int, end: int) -> int:
+    def _escape(self, out: Fields, at: int, end: int) -> int:
         if at + 1 >= end:
             out.add("\\", at, (at, at + 1))
         elif self.text[at + 1] != "\n":
             out.add(self.text[at + 1], at + 1, (at, at + 2))
         return at + 2
 
-    def _single(self, out: _Fields, at: int, end: int) -> int:
+    def _single(self, out: Fields, at: int, end: int) -> int:
         close = self.text.find("'", at + 1, end)
         if close < 0:
             return self._give_up(out, end)
@@ -208,7 +132,7 @@ class WordReader:
             out.add(self.text[index], index, (index, index + 1))
         return close + 1
 
-    def _ansi(self, out: _Fields, at: int, end: int) -> int:
+    def _ansi(self, out: Fields, at: int, end: int) -> int:
         out.field().present = True
         at += 2
         while at < end and self.text[at] != "'":
@@ -216,11 +140,11 @@ class WordReader:
             if value is None:
                 out.unknown()
             for char in value or "":
-                out.add(char, at if self.text[at] == "\\" and after > at + 2 else after - 1, (at, after))
+                out.add(char, after - 1 if char == self.text[after - 1] else at, (at, after))
             at = after
         return at + 1 if at < end else self._give_up(out, end)
 
-    def _double(self, out: _Fields, start: int, end: int, state: State, nesting: int) -> int:
+    def _double(self, out: Fields, start: int, end: int, state: State, nesting: int) -> int:
         """Read from after a `"` to after the closing one."""
         at = start
         if self.text.startswith('"', at):
@@ -229,7 +153,7 @@ class WordReader:
             at = self._in_quotes(out, at, end, state, nesting)
         return at + 1 if at < end else self._give_up(out, end)
 
-    def _in_quotes(self, out: _Fields, at: int, end: int, state: State, nesting: int) -> int:
+    def _in_quotes(self, out: Fields, at: int, end: int, state: State, nesting: int) -> int:
         """One step inside double quotes."""
         char = self.text[at]
         if char == "$":
@@ -245,14 +169,12 @@ class WordReader:
         out.add(char, at, (at, at + 1))
         return at + 1
 
-    def _give_up(self, out: _Fields, end: int) -> int:
+    def _give_up(self, out: Fields, end: int) -> int:
         """The rest cannot be read: something opens in it and does not close."""
         out.unknown()
         return end
 
-    def _dollar(
-        self, out: _Fields, at: int, end: int, state: State, nesting: int, *, quoted: bool
-    ) -> int:
+    def _dollar(self, out: Fields, at: int, end: int, state: State, nesting: int, *, quoted: bool) -> int:
         following = self.text[at + 1 : at + 2] if at + 1 < end else ""
         if following in ("(", "["):
             out.unknown()
@@ -262,6 +184,9 @@ class WordReader:
         name = _NAME.match(self.text, at + 1, end)
         if name is not None:
             after = name.end()
+            if _CONTINUED_NAME.match(self.text, after, end):
+                # the shell joins lines before it reads names
+                return self._give_up(out, end)
         elif following and following in "0123456789@*":
             after = at + 2
         elif following and following in _SPECIALS:
@@ -275,9 +200,7 @@ class WordReader:
         self._expand(out, parameter, state, nesting, quoted=quoted)
         return after
 
-    def _braced(
-        self, out: _Fields, at: int, end: int, state: State, nesting: int, *, quoted: bool
-    ) -> int:
+    def _braced(self, out: Fields, at: int, end: int, state: State, nesting: int, *, quoted: bool) -> int:
         close = self._brace_end(at + 2, end, quoted=quoted) if nesting < _MAX_NESTING else -1
         if close < 0:
             return self._give_up(out, end)
@@ -292,12 +215,12 @@ class WordReader:
 
     def _brace_end(self, at: int, end: int, *, quoted: bool) -> int:
         """Offset of the `}` that closes a `${`, or -1."""
-        depth = 1
+        depth, inside = 1, False
         while at < end:
             char = self.text[at]
             if char == "\\":
                 at += 2
-            elif char == "'" and not quoted:
+            elif char == "'" and not quoted and not inside:
                 at = self.text.find("'", at + 1, end) + 1
                 if not at:
                     return -1
@@ -307,14 +230,15 @@ class WordReader:
                 depth += 1
                 at += 2
             else:
-                depth -= char == "}"
+                inside ^= char == '"'
+                depth -= char == "}" and not inside
                 if not depth:
                     return at
                 at += 1
         return -1
 
     def _expand(
-        self, out: _Fields, parameter: _Parameter, state: State, nesting: int, *, quoted: bool
+        self, out: Fields, parameter: _Parameter, state: State, nesting: int, *, quoted: bool
     ) -> None:
         if parameter.name in "@*" or parameter.index in ("@", "*"):
             self._expand_list(out, parameter, state, nesting, quoted=quoted)
@@ -330,23 +254,21 @@ class WordReader:
             out.unknown()
             return
         empty = value is Missing.UNSET or (colon and value == "")
-        if operator and (operator == "+") != empty:
-            if operator == "+":
+        if operator == "+":
+            if not empty:
                 self._default(out, parameter, state, nesting, quoted=quoted)
-                return
+        elif not operator or not empty:
             text = value if isinstance(value, str) else ""
             self._emit(out, text, parameter.source, state, quoted=quoted)
         elif operator == "?":
             out.unknown()
-        elif operator in ("-", "=") and empty:
+        else:
             if operator == "=":
                 state.assign(parameter.name, self.value(*parameter.default, state).text)
             self._default(out, parameter, state, nesting, quoted=quoted)
-        elif not operator and isinstance(value, str):
-            self._emit(out, value, parameter.source, state, quoted=quoted)
 
     def _default(
-        self, out: _Fields, parameter: _Parameter, state: State, nesting: int, *, quoted: bool
+        self, out: Fields, parameter: _Parameter, state: State, nesting: int, *, quoted: bool
     ) -> None:
         """The word after `:-` or `:+`."""
         at, end = parameter.default
@@ -358,7 +280,7 @@ class WordReader:
             at = at + 1 if self.text[at] == '"' else self._in_quotes(out, at, end, state, nesting + 1)
 
     def _expand_list(
-        self, out: _Fields, parameter: _Parameter, state: State, nesting: int, *, quoted: bool
+        self, out: Fields, parameter: _Parameter, state: State, nesting: int, *, quoted: bool
     ) -> None:
         values = _values(parameter, state)
         if parameter.operator in ("-", ":-") and values == ():
@@ -380,7 +302,7 @@ class WordReader:
             self._emit(out, value, parameter.source, state, quoted=quoted)
 
     def _emit(
-        self, out: _Fields, value: str | None, source: tuple[int, int], state: State, *, quoted: bool
+        self, out: Fields, value: str | None, source: tuple[int, int], state: State, *, quoted: bool
     ) -> None:
         """Add a variable's value, split at blanks where the shell splits it."""
         splits = out.split and not quoted
@@ -389,7 +311,7 @@ class WordReader:
             out.unknown()
             return
         for char in value:
-            if splits and char in _BLANKS:
+            if splits and char in BLANKS:
                 out.cut()
             else:
                 out.add(char, source[0], source)
@@ -400,7 +322,7 @@ def _splits_oddly(state: State) -> bool:
     return state.lookup("IFS") is not Missing.ABSENT
 
 
-def _scalar(parameter: _Parameter, state: State) -> str | None | Missing:
+def _scalar(parameter: _Parameter, state: State) -> str | Missing | None:
     """The single value that a parameter names."""
     if parameter.name.isdigit():
         values, index = state.positional, int(parameter.name[:6])

@@ -63,3 +63,8 @@ def shell_word(word: ShellWord, script: Word) -> Word:
 
     offsets = [translate(offset) for offset in word.offsets]
     return Word(word.text, script.scalar, offsets, translate(word.start), translate(word.end - 1) + 1)
+
+
+def unknown_word(scalar: Scalar) -> Word:
+    """A word that stands for arguments the manifest does not show; `scalar` is what hides them."""
+    return Word(None, scalar, (), 0, len(scalar.text))

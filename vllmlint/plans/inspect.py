@@ -1,0 +1,174 @@
+"""What vllmlint believes about each server, as plain data in the shape of the design page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vllmlint.kube.pods import Mount
+from vllmlint.kube.probes import Probe
+from vllmlint.kube.quantity import parse_quantity
+from vllmlint.manifest.text import Place
+from vllmlint.serving.flag_tables import flag_table
+from vllmlint.serving.server import Server
+from vllmlint.serving.value import Value
+from vllmlint.world import World
+
+SCHEMA_VERSION = "1"
+
+
+def inspect_world(world: World, *, defaults: bool = False) -> dict[str, Any]:
+    """Every server of a run; `defaults` adds what the release decides where nothing is set."""
+    servers = [server for facts in world.files for server in facts.servers]
+    return {"schema_version": SCHEMA_VERSION, "servers": [_server(one, world, defaults) for one in servers]}
+
+
+def _server(server: Server, world: World, defaults: bool) -> dict[str, Any]:
+    obj, workload, container = server.object, server.workload, server.container
+    return {
+        "file": obj.file.path,
+        "document": obj.document,
+        "object": {
+            "apiVersion": obj.api_version,
+            "kind": obj.kind,
+            "namespace": obj.namespace,
+            "name": obj.name,
+        },
+        "container": container.name,
+        "simulator": server.is_simulator,
+        "group": _group(server),
+        "image": _image(server),
+        "entrypoint": server.invocation.entrypoint,
+        "model": {
+            "id": server.model.id or None,
+            "revision": _plain(server.get("revision")) if server.arguments_known else None,
+            "source": server.model.source,
+        },
+        "settings": _settings(server, defaults),
+        "unknown_flags": [
+            {
+                "flag": flag.name,
+                "line": server.word_place(flag.word, *flag.span).line,
+                "suggestion": flag.suggestion,
+            }
+            for flag in server.arguments.unknown
+        ],
+        "env": {name: {"value": var.value, "source": var.source} for name, var in sorted(server.env.items())},
+        "gpu": _gpu(server),
+        "node": {"selectors": _selectors(server), "candidates": _candidates(server, world)},
+        "parallelism": _parallelism(server),
+        "probes": {
+            "startup": _probe(container.probes.get("startupProbe")),
+            "readiness": _probe(container.probes.get("readinessProbe")),
+            "liveness": _probe(container.probes.get("livenessProbe")),
+        },
+        "port": server.port,
+        "shm_bytes": _shm_bytes(container.mount_of("/dev/shm")),
+        "mounts": [
+            {"path": mount.path, "kind": mount.volume.kind if mount.volume is not None else None}
+            for mount in sorted(container.mounts, key=lambda one: one.path)
+        ],
+        "replicas": workload.replicas,
+        "strategy": obj.node.string("spec", "strategy", "type"),
+        "memory": None,
+    }
+
+
+def _plain(value: Value) -> Any:
+    return value.value if value.known else None
+
+
+def _group(server: Server) -> dict[str, Any] | None:
+    obj, workload = server.object, server.workload
+    if workload.carrier == "lws":
+        size = obj.node.integer("spec", "leaderWorkerTemplate", "size")
+        return {"name": obj.name, "role": workload.role, "size": size or 1}
+    return {"name": obj.name, "role": workload.role, "size": None} if workload.role else None
+
+
+def _image(server: Server) -> dict[str, Any]:
+    image = server.image
+    return {
+        "reference": image.reference if image is not None else None,
+        "tag": (image.tag or None) if image is not None else None,
+        "digest": (image.digest or None) if image is not None else None,
+        "release": str(server.release),
+        "release_certainty": server.release_certainty,
+    }
+
+
+def _settings(server: Server, defaults: bool) -> dict[str, Any]:
+    names = list(server.arguments.settings)
+    if defaults:
+        names += [spec.key for spec in flag_table(server.release).specs() if spec.key not in names]
+    return {name: _setting(server.get(name), server) for name in sorted(names)}
+
+
+def _setting(value: Value, server: Server) -> dict[str, Any]:
+    place: Place | None = value.place
+    position = place.source.position(place.start) if place is not None else None
+    return {
+        "value": value.value,
+        "certainty": value.certainty,
+        "reason": value.reason or None,
+        "origin": value.origin,
+        "origin_name": value.origin_name or None,
+        "file": place.source.path if place is not None else None,
+        "line": position.line if position is not None else None,
+        "column": position.column if position is not None else None,
+    }
+
+
+def _gpu(server: Server) -> dict[str, Any] | None:
+    if not server.gpus:
+        return None
+    first = server.gpus[0]
+    return {"resource": first.resource, "count": first.count}
+
+
+def _selectors(server: Server) -> dict[str, str]:
+    node = server.workload.spec.mapping("nodeSelector")
+    return {} if node is None else {key: node.string(key) or "" for key in node.entries}
+
+
+def _candidates(server: Server, world: World) -> list[dict[str, str | None]]:
+    """The contract's pools whose labels meet the nodeSelector, in the environment of the file."""
+    contract = world.contract(server.object)
+    environment = world.environment_of(server.object.file.path)
+    allowed = contract.environments[environment].node_pools if environment is not None else None
+    wanted = _selectors(server)
+    return [
+        {"pool": name, "gpu": pool.gpu}
+        for name, pool in contract.node_pools.items()
+        if (allowed is None or name in allowed)
+        and all(pool.labels.get(key) == value for key, value in wanted.items())
+    ]
+
+
+def _parallelism(server: Server) -> dict[str, Any]:
+    expert = server.get("enable_expert_parallel")
+    return {
+        "tensor": server.integer("tensor_parallel_size"),
+        "pipeline": server.integer("pipeline_parallel_size"),
+        "data": server.integer("data_parallel_size"),
+        "expert": bool(expert.value) if expert.known else None,
+        "world_size": server.local_world_size,
+    }
+
+
+def _probe(probe: Probe | None) -> dict[str, Any] | None:
+    if probe is None:
+        return None
+    return {
+        "type": probe.type or None,
+        "path": probe.path if probe.type == "httpGet" else None,
+        "port": probe.port.text if probe.port is not None else None,
+        "budget_seconds": probe.budget_seconds,
+    }
+
+
+def _shm_bytes(mount: Mount | None) -> int | float | None:
+    """The size limit of the Memory volume at /dev/shm; None for the runtime's 64 MiB or no limit."""
+    if mount is None or mount.volume is None or mount.volume.source is None:
+        return None
+    limit = mount.volume.source.string("sizeLimit")
+    return parse_quantity(limit) if limit is not None and mount.volume.medium == "Memory" else None
