@@ -1,5 +1,5 @@
-"""Compile `rules/**/*.yaml` into `rules/index.json` (what the engine loads) and `rules/docs.json`
-(prose and examples). Run after every change of a rule file; a test fails on drift.
+"""Compile `rules/**/*.yaml` into `rules/index.json` (what the engine loads), `rules/docs.json`
+(prose and examples) and the table in the README. Run after every change of a rule file; a test fails on drift.
 """
 
 from __future__ import annotations
@@ -46,11 +46,24 @@ def compile_docs(rows: list[dict[str, Any]]) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
+def readme_with_rules(text: str, rows: list[dict[str, Any]]) -> str:
+    """The README with its table of rules brought up to date."""
+    table = ["| rule | severity | what it finds |", "|---|---|---|"]
+    for row in rows:
+        table.append(f"| [`{row['name']}`](rules/{row['section']}/{row['name']}.yaml) | {row['severity']} | {row['summary']} |")
+    start, end = "<!-- rules:start -->", "<!-- rules:end -->"
+    head, _, rest = text.partition(start)
+    tail = rest.partition(end)[2]
+    return f"{head}{start}\n" + "\n".join(table) + f"\n{end}{tail}"
+
+
 def main() -> int:
-    """Write both files."""
+    """Write the index, the docs and the README's table."""
     rows = load_rules()
     (ROOT / "rules" / "index.json").write_text(compile_index(rows), "utf-8")
     (ROOT / "rules" / "docs.json").write_text(compile_docs(rows), "utf-8")
+    readme = ROOT / "README.md"
+    readme.write_text(readme_with_rules(readme.read_text("utf-8"), rows), "utf-8")
     print(f"{len(rows)} rules compiled")
     return 0
 

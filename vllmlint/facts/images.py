@@ -37,3 +37,9 @@ def _table() -> tuple[tuple[re.Pattern[str], ImageFacts], ...]:
 def image_facts(full_repository: str) -> ImageFacts | None:
     """The facts about `registry/repository`; None for an image that is not known to carry vLLM."""
     return next((facts for pattern, facts in _table() if pattern.search(full_repository)), None)
+
+
+def is_official(full_repository: str) -> bool:
+    """Whether an image is one of vLLM's own, whose tags name the release."""
+    facts = image_facts(full_repository)
+    return facts is not None and facts.certainty == "certain"

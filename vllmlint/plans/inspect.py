@@ -97,13 +97,20 @@ def _image(server: Server) -> dict[str, Any]:
 
 
 def _settings(server: Server, defaults: bool) -> dict[str, Any]:
-    names = list(server.arguments.settings)
-    if defaults:
-        names += [spec.key for spec in flag_table(server.release).specs() if spec.key not in names]
-    return {name: _setting(server.get(name), server) for name in sorted(names)}
+    names = set(server.arguments.settings)
+    if defaults and server.arguments_known:
+        table = flag_table(server.release)
+        names |= {table.spec(name).key for name in table.names}
+    settings = {name: _setting(server.get(name)) for name in names}
+    model = server.model
+    if model.place is not None:
+        known = model.kind != "unknown"
+        value = Value(model.id, "args", model.source, model.place, None, "certain" if known else "unknown")
+        settings["model"] = _setting(value)
+    return dict(sorted(settings.items()))
 
 
-def _setting(value: Value, server: Server) -> dict[str, Any]:
+def _setting(value: Value) -> dict[str, Any]:
     place: Place | None = value.place
     position = place.source.position(place.start) if place is not None else None
     return {

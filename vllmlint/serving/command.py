@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from vllmlint.kube.env import EnvVar
 from vllmlint.kube.pods import Container
-from vllmlint.serving.shell import Script, ShellCommand, parse_script
 from vllmlint.serving.words import Word, shell_word, word_of
+
+if TYPE_CHECKING:
+    from vllmlint.serving.shell import Script, ShellCommand
 
 EntryPoint = Literal["serve", "module"]
 
@@ -95,6 +97,8 @@ def _untokenised(argv: tuple[Word, ...]) -> Invocation | None:
         text = word.text
         if text is None or not any(space in text.strip() for space in " \t\n") or "vllm" not in text:
             continue
+        from vllmlint.serving.shell import parse_script
+
         words = [shell_word(part, word) for command in parse_script(text).commands for part in command.words]
         found = _find(tuple(words))
         if found is not None:
@@ -152,6 +156,9 @@ def _shell_script(argv: tuple[Word, ...], env: Mapping[str, EnvVar]) -> ShellScr
         index += 2
     if index >= len(argv) or argv[index].text is None:
         return None
+    # the shell reader and its grammar are loaded only where there is a script
+    from vllmlint.serving.shell import parse_script
+
     word = argv[index]
     known = {name: variable.value for name, variable in env.items()}
     positional = [rest.text for rest in argv[index + 1 :]]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vllmlint.kube.env import EnvVar, expand
 from vllmlint.manifest.nodes import Scalar
 from vllmlint.manifest.text import Place
-from vllmlint.serving.shell import ShellWord
+
+if TYPE_CHECKING:
+    from vllmlint.serving.shell import ShellWord
 
 #: What stands at the `$` of an expansion, so that the whole reference is underlined.
 _EXPANSION = re.compile(r"\$(?:\([^()]*\)|\{[^{}]*\}|[A-Za-z_]\w*|.)?", re.DOTALL)
