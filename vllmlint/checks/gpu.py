@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -51,9 +52,9 @@ def gpu_not_requested(server: Server, world: World) -> Iterator[Finding]:
     confidence: Confidence = "low" if overlay else "high" if certain and server.arguments_known else "medium"
     yield Finding(
         _resources_place(server.container),
-        f"the container asks for no GPU, but its image is a {'ROCm' if build == 'rocm' else 'CUDA'} build of vLLM: "
-        "without a device it stops with `Failed to infer device type`, and where the node's default "
-        "runtime shows GPUs to every pod it takes those of other pods",
+        f"the container asks for no GPU, but its image is a {'ROCm' if build == 'rocm' else 'CUDA'} build "
+        "of vLLM: without a device it stops with `Failed to infer device type`, and where the node's "
+        "default runtime shows GPUs to every pod it takes those of other pods",
         f"Write `resources: {{limits: {{{resource}: {count}}}}}` on this container{extra}; "
         "for inference on CPU use the image vllm/vllm-openai-cpu.",
         "no GPU here",
@@ -79,17 +80,18 @@ def gpu_request_limit_mismatch(workload: Workload, world: World) -> Iterator[Fin
                     continue
                 yield Finding(
                     request.content,
-                    f"the request of {request.text} `{name}` differs from the limit of {limit.text}: devices cannot be "
-                    "overcommitted, so the API server refuses the pod",
-                    f"Remove the request (it then equals the limit), or write `{name}: {limit.text}` in both.",
+                    f"the request of {request.text} `{name}` differs from the limit of {limit.text}: "
+                    "devices cannot be overcommitted, so the API server refuses the pod",
+                    f"Remove the request (it then equals the limit), or write `{name}: {limit.text}` in "
+                    "both.",
                     f"limit is {limit.text}",
                     related=(Related(limit.content, "the limit"),),
                 )
             elif workload.carrier != "other" and _is_quantity(request):
                 yield Finding(
                     _key_place(container, "requests", name),
-                    f"`{name}` stands in requests but not in limits: Kubernetes wants a limit for every device, so the "
-                    "API server refuses the pod",
+                    f"`{name}` stands in requests but not in limits: Kubernetes wants a limit for every "
+                    "device, so the API server refuses the pod",
                     f"Write `{name}: {request.text}` under limits; the request may then go.",
                     "no limit",
                 )
@@ -100,7 +102,9 @@ def gpu_quantity_not_integer(workload: Workload, world: World) -> Iterator[Findi
     servers = _serves(workload, world)
     for container in workload.containers if servers else ():
         server = next((one for one in servers if one.container is container), None)
-        needs_gpu = server is not None and _gpu_build(server)[0] is not None and not _gets_gpus_otherwise(server)
+        needs_gpu = (
+            server is not None and _gpu_build(server)[0] is not None and not _gets_gpus_otherwise(server)
+        )
         for name, node in _device_quantities(container).items():
             amount = parse_quantity(node.text.strip())
             if amount is None:
@@ -108,8 +112,8 @@ def gpu_quantity_not_integer(workload: Workload, world: World) -> Iterator[Findi
             if amount < 0 or not float(amount).is_integer():
                 yield Finding(
                     node.content,
-                    f"`{node.text}` of `{name}` is no whole number: devices cannot be split, so the API server refuses "
-                    "the pod",
+                    f"`{node.text}` of `{name}` is no whole number: devices cannot be split, so the API "
+                    "server refuses the pod",
                     "Ask for whole devices. Parts of a GPU come from MIG (`nvidia.com/mig-…: 1`) or from "
                     "time-slicing, where each unit is one share.",
                     "not a whole device",
@@ -117,8 +121,8 @@ def gpu_quantity_not_integer(workload: Workload, world: World) -> Iterator[Findi
             elif amount == 0 and needs_gpu and not _other_devices(container, name):
                 yield Finding(
                     node.content,
-                    f"the server asks for 0 `{name}`, but its image is a GPU build of vLLM: without a device it stops at "
-                    "start with `Failed to infer device type`",
+                    f"the server asks for 0 `{name}`, but its image is a GPU build of vLLM: without a "
+                    "device it stops at start with `Failed to infer device type`",
                     "Ask for at least 1, or use the image vllm/vllm-openai-cpu.",
                     "no GPU",
                 )
@@ -157,12 +161,15 @@ def nvidia_visible_devices_override(server: Server, world: World) -> Iterator[Fi
     what = "every GPU of the node" if variable.value.strip() == "all" else "GPUs by their number on the node"
     yield Finding(
         node.content if in_file else server.anchor,
-        f"NVIDIA_VISIBLE_DEVICES `{variable.value}` asks the runtime for {what}, past the GPUs that Kubernetes "
-        "allots: two pods then share a GPU without knowing, and both run out of its memory",
-        "Delete the variable; `nvidia.com/gpu` under resources.limits alone decides which GPUs the container sees.",
+        f"NVIDIA_VISIBLE_DEVICES `{variable.value}` asks the runtime for {what}, past the GPUs that "
+        "Kubernetes allots: two pods then share a GPU without knowing, and both run out of its memory",
+        "Delete the variable; `nvidia.com/gpu` under resources.limits alone decides which GPUs the "
+        "container sees.",
         "overrides the device plugin",
         confidence="medium" if gpus else "high",
-        assumptions=("the device plugin hands out GPUs by environment variable, its default",) if gpus else (),
+        assumptions=("the device plugin hands out GPUs by environment variable, its default",)
+        if gpus
+        else (),
         related=gpus,
     )
 
@@ -179,7 +186,11 @@ def _device_quantities(container: Container) -> dict[str, Scalar]:
 
 def _holders(workload: Workload, world: World) -> list[Container]:
     """Containers of the pod that get devices, main containers first."""
-    return [one for one in workload.containers if any(_is_positive(node) for node in _device_quantities(one).values())]
+    return [
+        one
+        for one in workload.containers
+        if any(_is_positive(node) for node in _device_quantities(one).values())
+    ]
 
 
 def _other_devices(container: Container, name: str) -> bool:
@@ -220,7 +231,7 @@ def _is_other_build(server: Server) -> bool:
         return True
     # releases up to 0.9.2 take `--device`; read as words, for a release without it keeps no setting
     words = [word.text or "" for word in server.invocation.words]
-    devices = [second for first, second in zip(words, words[1:], strict=False) if first == "--device"]
+    devices = [second for first, second in pairwise(words) if first == "--device"]
     devices += [word.partition("=")[2] for word in words if word.startswith("--device=")]
     return any(device not in {"cuda", "auto", ""} for device in devices)
 
@@ -237,7 +248,9 @@ def _gets_gpus_otherwise(server: Server) -> bool:
         return True
     backend = server.get("distributed_executor_backend")
     no_local_ranks = server.get("data_parallel_size_local")
-    return (backend.explicit and backend.value == "ray") or (no_local_ranks.explicit and no_local_ranks.value == 0)
+    return (backend.explicit and backend.value == "ray") or (
+        no_local_ranks.explicit and no_local_ranks.value == 0
+    )
 
 
 def _may_be_patched(server: Server, world: World) -> bool:

@@ -93,7 +93,11 @@ def ranks_of(server: Server) -> Ranks | None:
 
 def runs_in_one_pod(server: Server) -> bool:
     """Whether all ranks of a server run in its container, so that its GPUs are all there are."""
-    if server.is_multi_node or server.get("data_parallel_backend").value == "ray" or "RAY_ADDRESS" in server.env:
+    if (
+        server.is_multi_node
+        or server.get("data_parallel_backend").value == "ray"
+        or "RAY_ADDRESS" in server.env
+    ):
         return False
     for container in server.workload.containers:
         words = [*(container.command or ()), *(container.args or ())]
@@ -149,7 +153,10 @@ def gpus_left_idle(server: Server, world: World) -> Iterator[Finding]:
 def counted_gpus(server: Server) -> tuple[GpuRequest, ...]:
     """The whole GPUs a container asks for; empty when it asks for none, or for anything that is not."""
     gpus = server.gpus
-    exact = all(gpu.accelerator.whole and gpu.accelerator.kind in _COUNTED_KINDS and gpu.count is not None for gpu in gpus)
+    exact = all(
+        gpu.accelerator.whole and gpu.accelerator.kind in _COUNTED_KINDS and gpu.count is not None
+        for gpu in gpus
+    )
     return gpus if exact and not server.has_claims else ()
 
 
@@ -167,7 +174,9 @@ def _data_parallel(server: Server) -> Factor | None:
     if local.explicit:
         # 0 is a pod of API servers only
         known = isinstance(local.value, int) and local.value > 0
-        return Factor(f"local {name}", "data_parallel_size_local", local.value, local.place) if known else None
+        return (
+            Factor(f"local {name}", "data_parallel_size_local", local.value, local.place) if known else None
+        )
     if server.get("data_parallel_multi_port_external_lb").value is True or server.is_headless:
         return None
     rank, external = server.get("data_parallel_rank"), server.get("data_parallel_external_lb")
@@ -187,9 +196,8 @@ def _refusal(server: Server, ranks: Ranks, count: int) -> str:
         return "a data parallel engine finds no GPU of its own and the server stops at start"
     if flag_table(server.release).get("nnodes") is None:
         return f"vLLM {server.release} then looks for a Ray cluster with more of them, finds none and stops"
-    return (
-        f"it stops at start with `World size ({ranks.engine}) is larger than the number of available GPUs ({count})`"
-    )
+    error = f"World size ({ranks.engine}) is larger than the number of available GPUs ({count})"
+    return f"it stops at start with `{error}`"
 
 
 def _flags(ranks: Ranks) -> str:
@@ -220,5 +228,3 @@ def _others_use_gpus(server: Server) -> bool:
         return True
     others = [command for command in script.parsed.commands if command is not own]
     return any(_ENGINES.search(" ".join(word.text or "" for word in command.words)) for command in others)
-
-

@@ -102,6 +102,12 @@ def read_env(container: MappingNode, config_map: ConfigMapLookup) -> dict[str, E
     return env
 
 
+def is_complete(container: MappingNode, config_map: ConfigMapLookup) -> bool:
+    """Whether every variable is known by name: no `envFrom` that the run does not show."""
+    names = [entry.string("configMapRef", "name") for entry in container.mappings("envFrom")]
+    return all(name is not None and config_map(name) is not None for name in names)
+
+
 def _from_object(entry: MappingNode, config_map: ConfigMapLookup) -> dict[str, EnvVar]:
     reference = entry.scalar("configMapRef", "name")
     found = config_map(reference.text) if reference is not None else None

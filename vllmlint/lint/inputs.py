@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
+from vllmlint.kube.pods import Workload
 from vllmlint.lint.result import LostInput
-from vllmlint.manifest.nodes import Scalar
+from vllmlint.manifest.nodes import Mapping, Node, Scalar
+from vllmlint.manifest.nodes import Sequence as SequenceNode
 from vllmlint.manifest.text import Place
 from vllmlint.serving.server import Server
 from vllmlint.world import World
+
+#: What envsubst, Flux or a template engine has still to fill in.
+_PLACEHOLDER = re.compile(r"\$\{[^}]*\}|\{\{.*?\}\}")
+#: Fields whose `${…}` the shell or the program reads, or that are spoken of elsewhere.
+_FREE_TEXT = frozenset({"args", "command", "env", "image", "annotations", "exec"})
 
 
 def lost_inputs(world: World) -> list[LostInput]:
@@ -16,6 +24,8 @@ def lost_inputs(world: World) -> list[LostInput]:
     found: list[LostInput] = []
     for facts in world.files:
         rows = [row for server in facts.servers for row in _of_server(server)]
+        if "${" in facts.file.source.text or "{{" in facts.file.source.text:
+            rows += [row for workload in facts.workloads for row in _placeholders(workload, world)]
         rows += [
             _row(facts.file.path, place, container_title, container, what, effect)
             for place, container_title, container, what, effect in _hidden_servers(world, facts.workloads)
@@ -51,7 +61,30 @@ def _of_server(server: Server) -> Iterator[LostInput]:
         yield row(server.model.place or server.anchor, f"model {server.model.id!r}", "holds a placeholder: model rules are not applied")
 
 
-def _hidden_servers(world: World, workloads: list) -> Iterator[tuple[Place, str, str | None, str, str]]:  # type: ignore[type-arg]
+def _placeholders(workload: Workload, world: World) -> Iterator[LostInput]:
+    """Placeholders in the fields of a pod that serves: such a field is not judged."""
+    if not world.servers_in(workload):
+        return
+    stack: list[Node] = [workload.object.node]
+    seen: set[int] = set()
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, Mapping):
+            stack += [child for key, child in node.entries.items() if key not in _FREE_TEXT]
+        elif isinstance(node, SequenceNode):
+            stack += node.items
+        elif isinstance(node, Scalar) and node.style not in {"|", ">"} and (match := _PLACEHOLDER.search(node.text)):
+            place = node.part(match.start(), match.end())
+            path, title = place.source.path, workload.object.title
+            yield _row(path, place, title, None, f"placeholder {match.group()}", "is not filled in: what needs it is not judged")
+
+
+def _hidden_servers(
+    world: World, workloads: Sequence[Workload]
+) -> Iterator[tuple[Place, str, str | None, str, str]]:
     """Containers of a vLLM image whose program the manifest does not show."""
     for workload in workloads:
         servers = {server.container.index for server in world.servers_in(workload) if server.container.role != "init"}

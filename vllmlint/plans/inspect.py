@@ -47,7 +47,7 @@ def _server(server: Server, world: World, defaults: bool) -> dict[str, Any]:
         "unknown_flags": [
             {
                 "flag": flag.name,
-                "line": server.word_place(flag.word, *flag.span).line,
+                "line": server.unknown_flag_place(flag).line,
                 "suggestion": flag.suggestion,
             }
             for flag in server.arguments.unknown

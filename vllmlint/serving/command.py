@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from vllmlint.kube.env import EnvVar
 from vllmlint.kube.pods import Container
+from vllmlint.manifest.nodes import Scalar
 from vllmlint.serving.words import Word, shell_word, word_of
 
 if TYPE_CHECKING:
     from vllmlint.serving.shell import Script, ShellCommand
 
 EntryPoint = Literal["serve", "module"]
+#: The text of a file at a path in the container; None when the run does not show it.
+MountedFiles = Callable[[str], Scalar | None]
 
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
 #: The server that speaks gRPC on its port, not HTTP (`vllm serve --grpc` in newer releases).
@@ -74,11 +77,21 @@ class CommandLine:
     script: ShellScript | None
 
 
-def read_command(container: Container, env: Mapping[str, EnvVar]) -> CommandLine:
-    """The command line of a container; a script of `sh -c` is parsed."""
+def read_command(
+    container: Container,
+    env: Mapping[str, EnvVar],
+    *,
+    env_complete: bool = True,
+    mounted: MountedFiles | None = None,
+) -> CommandLine:
+    """The command line of a container; a script of `sh -c`, or one from a ConfigMap, is parsed.
+
+    `env_complete` is False when `envFrom` brings in variables that the run does not show; `mounted`
+    gives the text of a file that a ConfigMap of the run puts into the container.
+    """
     command = container.command or ()
     argv = tuple(word_of(node, env) for node in (*command, *(container.args or ())))
-    return CommandLine(argv, bool(command), _shell_script(argv, env))
+    return CommandLine(argv, bool(command), _shell_script(argv, env, env_complete, mounted or (lambda _path: None)))
 
 
 def explicit_invocation(line: CommandLine) -> Invocation | None:
@@ -136,33 +149,67 @@ def _find(words: tuple[Word, ...]) -> Invocation | None:
     return None
 
 
-def _shell_script(argv: tuple[Word, ...], env: Mapping[str, EnvVar]) -> ShellScript | None:
-    """The script of `sh -c SCRIPT`, wherever the options before `-c` end."""
+def _shell_script(
+    argv: tuple[Word, ...], env: Mapping[str, EnvVar], env_complete: bool, mounted: MountedFiles
+) -> ShellScript | None:
+    """The script of `sh -c SCRIPT`, `sh FILE` or `FILE`, the file being in a ConfigMap of the run."""
     start = _skip_launchers(argv)
-    if start >= len(argv) or _base_name(argv[start].text) not in SHELLS:
+    if start >= len(argv):
         return None
     shell = _base_name(argv[start].text)
-    index = start + 1
-    while index < len(argv):
-        option = argv[index].text
-        if option is None or not option.startswith(("-", "+")):
+    if shell not in SHELLS:
+        file = mounted(argv[start].text or "")
+        if file is None:
             return None
-        index += 2 if option in _SHELL_VALUE_OPTIONS else 1
-        if option.startswith("-") and not option.startswith("--") and "c" in option[1:]:
-            break
+        shell, word, rest = _shebang_shell(file.text), _whole(file), argv[start + 1 :]
     else:
-        return None
-    while index < len(argv) and argv[index].text in _SHELL_VALUE_OPTIONS:
-        index += 2
-    if index >= len(argv) or argv[index].text is None:
-        return None
+        found = _script_word(argv, start + 1, mounted)
+        if found is None:
+            return None
+        word, rest = found
     # the shell reader and its grammar are loaded only where there is a script
     from vllmlint.serving.shell import parse_script
 
-    word = argv[index]
     known = {name: variable.value for name, variable in env.items()}
-    positional = [rest.text for rest in argv[index + 1 :]]
-    return ShellScript(shell, word, parse_script(word.text or "", known, positional))
+    positional = [one.text for one in rest]
+    return ShellScript(shell, word, parse_script(word.text or "", known, positional, env_complete=env_complete))
+
+
+def _script_word(
+    argv: tuple[Word, ...], index: int, mounted: MountedFiles
+) -> tuple[Word, tuple[Word, ...]] | None:
+    """The script that a shell's words give it, and the script's own arguments."""
+    from_words = False
+    while index < len(argv):
+        option = argv[index].text
+        if option is None:
+            return None
+        if option in _SHELL_VALUE_OPTIONS:
+            index += 2
+        elif from_words or not option.startswith(("-", "+")):
+            break
+        else:
+            from_words = option.startswith("-") and not option.startswith("--") and "c" in option
+            index += 1
+    if index >= len(argv):
+        return None
+    word = argv[index]
+    if from_words:
+        return word, argv[index + 1 :]
+    file = mounted(word.text or "")
+    # behind a file's name its arguments start with $1: $0 is the name
+    return None if file is None else (_whole(file), argv[index:])
+
+
+def _whole(file: Scalar) -> Word:
+    return Word(file.text, file, range(len(file.text) + 1), 0, len(file.text))
+
+
+def _shebang_shell(text: str) -> str:
+    """The shell that a script's first line names; sh where it names none."""
+    first = text.partition("\n")[0]
+    name = _base_name(first.removeprefix("#!").split()[-1]) if first.startswith("#!") and first[2:].split() else ""
+    return name if name in SHELLS else "sh"
 
 
 def _skip_launchers(argv: Sequence[Word]) -> int:

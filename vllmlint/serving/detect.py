@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 
 from vllmlint.facts.accelerators import accelerator_of
 from vllmlint.facts.images import ImageFacts, image_facts
-from vllmlint.kube.env import ConfigMapLookup, EnvVar, read_env
+from vllmlint.kube.env import ConfigMapLookup, EnvVar, is_complete, read_env
+from vllmlint.kube.mounted import mounted_file
 from vllmlint.kube.pods import Container
 from vllmlint.serving.command import (
     CommandLine,
@@ -90,20 +92,25 @@ def find_server(container: Container, policy: ImagePolicy, config_map: ConfigMap
     if facts is None and rule is None and not _speaks_of_vllm(container):
         return None
     env = read_env(container.node, config_map)
-    line = read_command(container, env)
+    mounted = partial(mounted_file, container, config_map=config_map)
+    line = read_command(
+        container, env, env_complete=is_complete(container.node, config_map), mounted=mounted
+    )
     release, certainty = _release_of(image, facts, rule, policy)
     candidate = _Candidate(container, image, facts, rule, env, line, release)
     invocation = explicit_invocation(line) or _implied_invocation(candidate) or _opaque_invocation(candidate)
     if invocation is None:
         return None
     simulated = facts is not None and facts.role == "simulator"
-    return Server(container, image, invocation, line, env, release, certainty, is_simulator=simulated)
+    return Server(
+        container, image, invocation, line, env, release, certainty, mounted=mounted, is_simulator=simulated
+    )
 
 
 def _speaks_of_vllm(container: Container) -> bool:
     """Cheap test before anything is parsed: most containers of a cluster have nothing to do with vLLM."""
     words = (*(container.command or ()), *(container.args or ()))
-    return any("vllm" in word.text or word.text.startswith("--model") for word in words)
+    return any("vllm" in word.text or word.text.startswith("--model") or word.text.endswith(".sh") for word in words)
 
 
 def _release_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vllmlint.facts.accelerators import Accelerator, accelerator_of
 from vllmlint.kube.env import EnvVar
@@ -13,14 +13,17 @@ from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Container, Workload
 from vllmlint.manifest.nodes import Scalar
 from vllmlint.manifest.text import Place
-from vllmlint.serving.arg_results import UNKNOWN, ParsedArguments, Setting
+from vllmlint.serving.arg_results import UNKNOWN, ParsedArguments, Setting, UnknownFlag
 from vllmlint.serving.arguments import parse_arguments
-from vllmlint.serving.command import GRPC_MODULE, CommandLine, Invocation
+from vllmlint.serving.command import GRPC_MODULE, CommandLine, Invocation, MountedFiles
 from vllmlint.serving.flag_tables import flag_table
 from vllmlint.serving.image import ImageReference
 from vllmlint.serving.model import ModelReference, classify_model
 from vllmlint.serving.release import Release
 from vllmlint.serving.value import Certainty, Value
+
+if TYPE_CHECKING:
+    from vllmlint.serving.config_file import ConfigFile
 
 ReleaseCertainty = Literal["certain", "likely", "contract", "assumed"]
 
@@ -56,6 +59,7 @@ class Server:
         release: Release,
         release_certainty: ReleaseCertainty,
         *,
+        mounted: MountedFiles | None = None,
         is_simulator: bool = False,
     ) -> None:
         self.container = container
@@ -66,6 +70,8 @@ class Server:
         self.release = release
         self.release_certainty: ReleaseCertainty = release_certainty
         self.is_simulator = is_simulator
+        self._mounted = mounted
+        self._config: ConfigFile | None = None
 
     @property
     def workload(self) -> Workload:
@@ -81,7 +87,17 @@ class Server:
     def arguments(self) -> ParsedArguments:
         """The command line as this release's parser reads it."""
         words = [word.text for word in self.invocation.words]
-        return parse_arguments(words, self.release, self.invocation.entrypoint)
+        return parse_arguments(words, self.release, self.invocation.entrypoint, self._read_config)
+
+    def _read_config(self, path: str) -> Mapping[str, Any] | None:
+        """The content of a `--config` file, when a ConfigMap of the run holds it."""
+        scalar = self._mounted(path) if self._mounted is not None else None
+        if scalar is None:
+            return None
+        from vllmlint.serving.config_file import ConfigFile
+
+        self._config = ConfigFile(scalar)
+        return self._config.values
 
     @property
     def arguments_known(self) -> bool:
@@ -90,10 +106,20 @@ class Server:
 
     def flag_place(self, setting: Setting) -> Place:
         """The characters of a flag's spelling."""
+        if setting.from_config and self._config is not None:
+            return self._config.place_of(setting.name, key=True)
         return self.word_place(setting.flag_word, *setting.flag_span)
+
+    def unknown_flag_place(self, flag: UnknownFlag) -> Place:
+        """The characters of a flag that this release does not know."""
+        if flag.word < 0 and self._config is not None:
+            return self._config.place_of(flag.name.lstrip("-").replace("-", "_"), key=True)
+        return self.word_place(flag.word, *flag.span)
 
     def value_place(self, setting: Setting) -> Place:
         """The characters of a flag's value; of the flag when it has none."""
+        if setting.from_config and self._config is not None:
+            return self._config.place_of(setting.name, key=False)
         if not setting.value_words or setting.value_span is None:
             return self.flag_place(setting)
         return self.word_place(setting.value_words[0], *setting.value_span)
