@@ -9,6 +9,7 @@ Case N of a seed is always the same: `--only N` runs it alone and prints the mut
 from __future__ import annotations
 
 import argparse
+import copy
 import datetime
 import json
 import multiprocessing
@@ -209,7 +210,7 @@ def _change_structure(data: bytes, rng: random.Random) -> bytes:
         if not slots:
             break
         holder, key = rng.choice(slots)
-        holder[key] = rng.choice(_VALUES) if rng.random() < 0.7 else rng.choice(NASTY)
+        holder[key] = copy.deepcopy(rng.choice(_VALUES)) if rng.random() < 0.7 else rng.choice(NASTY)
     if rng.random() < 0.3:
         return json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}, default=str).encode()
     return yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True).encode("utf-8", "replace")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from vllmlint.checks.scheduling import shares_gpus
+from vllmlint.checks.scheduling import selects_gpu_class, shares_gpus
 from vllmlint.finding import Finding, Related
 from vllmlint.manifest.text import Place
 from vllmlint.serving.flag_tables import flag_table
@@ -144,7 +144,7 @@ def gpus_left_idle(server: Server, world: World) -> Iterator[Finding]:
         f"{'it' if idle == 1 else 'them'}",
         f"Write `{gpus[0].resource}: {ranks.total}`, or use them all with {_use_all(ranks, count)}.",
         f"{idle} of {count} idle",
-        confidence="high" if shared is False else "medium",
+        confidence="high" if shared is False else "medium" if selects_gpu_class(server.workload) else "low",
         assumptions=() if shared is False else ("each unit is a whole GPU, not a time-sliced share",),
         related=related,
     )

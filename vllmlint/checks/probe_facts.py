@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from vllmlint.finding import Edit, Fix, Related
+from vllmlint.finding import Edit, Fix, Related, where
 from vllmlint.kube.pods import Container
 from vllmlint.kube.probes import PROBE_NAMES, Probe
-from vllmlint.manifest.nodes import Scalar
 from vllmlint.manifest.text import Place
 from vllmlint.serving.server import Server
 
@@ -16,6 +15,9 @@ from vllmlint.serving.server import Server
 _PORT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,13}[a-z0-9])?\Z")
 #: Words of an exec probe that send it to the server's own port.
 _HTTP_CLIENTS = re.compile(r"\b(?:curl|wget|grpc_health_probe|urllib|requests|httpx|httpie|nc)\b")
+
+#: Commands of an exec probe that succeed whatever vLLM does.
+_EMPTY_COMMANDS = frozenset({"true", "sleep", "echo", ":", "ls", "date", "exit"})
 
 
 def ordered_probes(server: Server) -> tuple[Probe, ...]:
@@ -50,14 +52,17 @@ def neighbours(server: Server) -> tuple[Container, ...]:
     )
 
 
-def belongs_to_neighbour(server: Server, number: int) -> bool:
-    """Whether another container of the pod listens on a port, as far as its ports, words and variables tell."""
-    if number in server.container.ports:
+def declared_by_neighbour(server: Server, number: int) -> bool:
+    """Whether another container of the pod declares a port that is not this container's."""
+    if number == server.port or number in server.container.ports:
         return False
+    return any(number in other.ports for other in neighbours(server))
+
+
+def mentioned_by_neighbour(server: Server, number: int) -> bool:
+    """Whether another container of the pod may listen on a port: its ports, words or variables name it."""
     mention = re.compile(rf"(?<!\d){number}(?!\d)")
-    return any(
-        number in other.ports or mention.search(other.node.place.text) for other in neighbours(server)
-    )
+    return any(mention.search(other.node.place.text) for other in neighbours(server))
 
 
 def targets_server(server: Server, probe: Probe) -> bool:
@@ -76,6 +81,14 @@ def asks_server(server: Server, probe: Probe) -> bool:
     if probe.type == "exec":
         return any(_HTTP_CLIENTS.search(word) for word in probe.command)
     return targets_server(server, probe)
+
+
+def has_placeholder(probe: Probe) -> bool:
+    """Whether a number of the probe is written but is no number yet (a template's variable)."""
+    return any(
+        probe.node.scalar(name) is not None and probe.node.integer(name) is None
+        for name in ("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "failureThreshold")
+    )
 
 
 def outcome(probes: Sequence[Probe]) -> str:
@@ -109,6 +122,22 @@ def replace_all(title: str, edits: Iterable[tuple[Place, str]]) -> Fix:
     return Fix(title, tuple(Edit(place, text) for place, text in dict(edits).items()), safe=True)
 
 
-def port_place(scalar: Scalar) -> Place:
-    """All characters of a port, quotes included: a quoted number would be taken for a name."""
-    return scalar.place
+def empty_command(probe: Probe) -> tuple[Place, str, str] | None:
+    """An exec probe of one command that succeeds whatever vLLM does, perhaps behind `sh -c`."""
+    sequence = probe.node.sequence("exec", "command")
+    words = list(probe.command)
+    if sequence is None or len(sequence.items) != len(words) or not words:
+        return None
+    node = sequence.items[0]
+    if len(words) == 3 and words[1].startswith("-") and words[1].endswith("c"):
+        node, words = sequence.items[2], words[2].split()
+    text = " ".join(words)
+    if not words or words[0].rpartition("/")[2] not in _EMPTY_COMMANDS or re.search(r"[;&|\n]", text):
+        return None
+    return where(node), "always passes", f"runs `{text}`, which passes whatever vLLM does"
+
+
+def handler_key(probe: Probe) -> Place:
+    """The characters of the handler's name (`tcpSocket`)."""
+    key = probe.node.key(probe.type)
+    return key.content if key is not None else probe.key.content

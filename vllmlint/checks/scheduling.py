@@ -32,8 +32,12 @@ _MODEL = re.compile(
 #: Values that say that there is a GPU, not which one.
 _PRESENCE = frozenset({"", "true", "yes", "1", "on", "enabled", "present", "nvidia", "amd", "gpu"})
 _PLACEHOLDER = re.compile(r"\$[({A-Za-z]|\{\{|<[A-Za-z]")
-#: Resources whose unit is a whole GPU of any model; other names (MIG, renamed ones) tell the model.
-_ANY_GPU = {"nvidia.com/gpu": "nvidia-", "amd.com/gpu": "amd-"}
+#: Resources whose unit is a whole GPU of any model; other names (MIG, renamed ones) tell the model. With
+#: the maker in GPU profiles, the span of models that vLLM 0.33.0 runs on, and a label that tells them apart.
+_ANY_GPU = {
+    "nvidia.com/gpu": ("nvidia-", "a 16 GB T4 to a 141 GB H200", "nvidia.com/gpu.product: NVIDIA-L40S"),
+    "amd.com/gpu": ("amd-", "a 64 GB MI210 to a 288 GB MI355X", "amd.com/gpu.product-name: …"),
+}
 #: Kueue adds the selector and the tolerations of the flavor it assigns.
 _QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 #: Taints that Kubernetes puts on a node that is down; pods tolerate them for 300 s by default.
@@ -105,15 +109,11 @@ def gpu_node_profile_unpinned(workload: Workload, world: World) -> Iterator[Find
         return
     if workload.carrier == "other" or gpu.resource not in _ANY_GPU:
         return
-    maker = _ANY_GPU[gpu.resource]
     profiles: dict[str, list[str]] = {}
     for name, pool in reachable.items():
-        if (
-            pool.gpu is not None
-            and pool.gpu.startswith(maker)
-            and not _untolerated(workload, pool, gpu.resource)
-        ):
-            profiles.setdefault(pool.gpu, []).append(name)
+        maker_fits = pool.gpu is not None and pool.gpu.startswith(_ANY_GPU[gpu.resource][0])
+        if maker_fits and _untolerated(workload, pool, gpu.resource) is None:
+            profiles.setdefault(str(pool.gpu), []).append(name)
     if len(profiles) > 1:
         selector = workload.spec.key("nodeSelector")
         lands = "; ".join(f"{profile} (pool {', '.join(names)})" for profile, names in profiles.items())
@@ -173,12 +173,18 @@ def toleration_too_broad(workload: Workload, world: World) -> Iterator[Finding]:
 
 
 def shares_gpus(workload: Workload, world: World) -> bool | None:
-    """Whether the nodes of a pod hand out parts of GPUs as `nvidia.com/gpu`; None when no contract tells."""
+    """Whether the nodes of a pod hand out parts of GPUs as `nvidia.com/gpu`; None when nothing tells."""
+    if any("shar" in text.lower() for term in _terms(workload) for d in term for text in (d.key, *d.values)):
+        return True
     pools = _pools(world, workload.object)
-    reached = _gpu_pools(_reachable(workload, pools, world), pools)
-    if not reached:
-        return None
-    return any(pool.sharing is not None or pool.mig is not None for pool in reached.values())
+    reached = _gpu_pools(_reachable(workload, pools, world), pools).values()
+    return any(pool.sharing is not None or pool.mig is not None for pool in reached) if reached else None
+
+
+def selects_gpu_class(workload: Workload) -> bool:
+    """Whether a pod requires a kind of GPU by a node label, or one that is filled in later."""
+    demands = [demand for term in _terms(workload) for demand in term]
+    return any(demand.decides_gpu or any(map(_PLACEHOLDER.search, demand.values)) for demand in demands)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,18 +291,17 @@ def _matches_no_pool(workload: Workload, pools: dict[str, NodePool], world: Worl
 
 def _unpinned(workload: Workload, gpu: _Gpu) -> Iterator[Finding]:
     """Without a contract: no demand that tells the GPU."""
-    demands = [demand for term in _terms(workload) for demand in term]
-    if any(demand.decides_gpu or any(map(_PLACEHOLDER.search, demand.values)) for demand in demands):
+    if selects_gpu_class(workload):
         return
+    demands = [demand for term in _terms(workload) for demand in term]
+    _, span, label = _ANY_GPU[gpu.resource]
     message = (
-        f"`{gpu.resource}` is any GPU, from a 16 GB T4 to a 141 GB H200, and {{}}: a reschedule can land "
-        "where the model does not fit or its number format is not supported"
+        f"`{gpu.resource}` is any GPU, from {span}, and {{}}: a reschedule can land where the model does not "
+        "fit or its number format is not supported"
     )
     advice = (
-        "Select the GPU's class, for example `nodeSelector: {nvidia.com/gpu.product: "
-        "NVIDIA-H100-80GB-HBM3}` (GKE: cloud.google.com/gke-accelerator; EKS: "
-        "node.kubernetes.io/instance-type). Where all GPUs are of one kind, say so with `nodePools` in the "
-        "contract."
+        f"Select the GPU's class, for example `nodeSelector: {{{label}}}` (on GKE "
+        "cloud.google.com/gke-accelerator), or describe the nodes with `nodePools` in the contract."
     )
     if not demands:
         text = message.format("nothing selects one")
@@ -388,19 +393,17 @@ def _near_miss(tolerations: Sequence[MappingNode], taint: Taint) -> tuple[Place,
 
 
 def _toleration_advice(workload: Workload, gpu: _Gpu) -> Iterator[Finding]:
-    """Without a contract: GPU nodes usually carry a taint of the resource's name."""
+    """Without a contract, for a pod that selects its GPU nodes: they often carry a taint."""
     on_one_node = any(demand.key == "kubernetes.io/hostname" for term in _terms(workload) for demand in term)
-    if gpu.resource not in _ANY_GPU or on_one_node or _on_gke(workload):
-        return
-    if any(True for _ in workload.spec.mappings("tolerations")):
+    unplaced = not selects_gpu_class(workload)  # said by gpu-node-profile-unpinned
+    if unplaced or on_one_node or _on_gke(workload) or workload.spec.at("tolerations") is not None:
         return
     yield Finding(
         gpu.place,
         f"no toleration for GPU nodes: clusters often taint them (`{gpu.resource}:NoSchedule`), and there "
         "the pod stays Pending",
-        f"Write `tolerations: [{{key: {gpu.resource}, operator: Exists, effect: NoSchedule}}]`; it does no "
-        "harm on nodes without the taint. Name the taints under `nodePools` in the contract to have them "
-        "checked.",
+        f"Write `tolerations: [{{key: {gpu.resource}, operator: Exists, effect: NoSchedule}}]`, or name the "
+        "cluster's taints under `nodePools` in the contract.",
         "no toleration",
         severity="info",
         confidence="low",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import Annotated, Optional
@@ -170,6 +171,8 @@ def _leave(code: int) -> None:
 
 def run() -> None:
     """Run the command line; a closed pipe or an interrupt ends it quietly."""
+    # a run is short and its data lives to the end: collecting cycles would only cost time
+    gc.disable()
     name = "kubectl vllmlint" if os.path.basename(sys.argv[0]).startswith("kubectl-") else "vllmlint"
     try:
         app(prog_name=name)

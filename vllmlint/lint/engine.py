@@ -7,6 +7,7 @@ import importlib
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from vllmlint.finding import Finding, Related
@@ -94,11 +95,16 @@ def _run(
         return [Hit(failed, finding, subject, facts, failed.severity)]
 
 
-def check_function(rule: Rule) -> CheckFunction:
-    """The function of a rule, its module imported on first use."""
-    module, _, name = rule.check.rpartition(".")
+@cache
+def _function(check: str) -> CheckFunction:
+    module, _, name = check.rpartition(".")
     function: CheckFunction = getattr(importlib.import_module(f"vllmlint.checks.{module}"), name)
     return function
+
+
+def check_function(rule: Rule) -> CheckFunction:
+    """The function of a rule, its module imported on first use."""
+    return _function(rule.check)
 
 
 def _title(subject: Subject) -> str:

@@ -33,7 +33,9 @@ ROOT_HOME = "/root"
 _EXPANSION = re.compile(r"\$(?:(\w+)|\{([^{}]*)\})")
 _PLACEHOLDER = re.compile(r"\$|\{\{|<[A-Za-z]|\0")
 #: Repositories whose images are known not to run as root: Red Hat's builds, vLLM's `nonroot` target.
-_OTHER_USER = re.compile(r"nonroot|non-root|rootless|ubi\d|rhaiis|rhoai|modh|opendatahub|openshift", re.IGNORECASE)
+_OTHER_USER = re.compile(
+    r"nonroot|non-root|rootless|ubi\d|rhaiis|rhoai|modh|opendatahub|openshift", re.IGNORECASE
+)
 _TRUE = frozenset({"1", "true", "yes", "on"})
 
 
@@ -121,7 +123,9 @@ def home_of(container: MappingNode, pod: MappingNode, image: ImageReference | No
             if user == 0:
                 return Home(ROOT_HOME)
             return Home(None, f"the container runs as user {user}, whose home directory only the image knows")
-    non_root = next((flag for context in contexts if (flag := context.flag("runAsNonRoot")) is not None), False)
+    non_root = next(
+        (flag for context in contexts if (flag := context.flag("runAsNonRoot")) is not None), False
+    )
     if non_root:
         return Home(None, "the container does not run as root, and only the image knows its user")
     if image is None or image.unresolved or _OTHER_USER.search(image.reference):
@@ -164,7 +168,7 @@ def _from_variable(variable: EnvVar, suffix: str, env: Mapping[str, EnvVar], hom
     place = (variable.value_node or variable.name_node).content
     if variable.value is None:
         return CachePath(None, name, place, f"the value of {name} is not known")
-    text, reason = _expand(variable.value, env, home), ""
+    text = _expand(variable.value, env, home)
     if text is None:
         return CachePath(None, name, place, f"{name} holds something that cannot be expanded here")
     path, reason = _absolute(text, name)

@@ -88,6 +88,7 @@ def known_releases() -> tuple[Release, ...]:
     return tuple(_known(version) for version in rows["releases"])
 
 
+@cache
 def nearest_table(release: Release) -> tuple[Release, bool]:
     """The release whose tables stand for `release`, and whether that is the very release.
 

@@ -16,7 +16,7 @@ from vllmlint.manifest.text import Place
 from vllmlint.serving.arg_results import UNKNOWN, ParsedArguments, Setting, UnknownFlag
 from vllmlint.serving.arguments import parse_arguments
 from vllmlint.serving.command import GRPC_MODULE, CommandLine, Invocation, MountedFiles
-from vllmlint.serving.flag_tables import flag_table
+from vllmlint.serving.flag_tables import FlagTable, flag_table
 from vllmlint.serving.image import ImageReference
 from vllmlint.serving.model import ModelReference, classify_model
 from vllmlint.serving.release import Release
@@ -72,6 +72,8 @@ class Server:
         self.is_simulator = is_simulator
         self._mounted = mounted
         self._config: ConfigFile | None = None
+        # many rules ask for the same few settings
+        self._values: dict[str, Value] = {}
 
     @property
     def workload(self) -> Workload:
@@ -141,14 +143,24 @@ class Server:
 
     def get(self, name: str) -> Value:
         """A setting by vLLM's name (`tensor_parallel_size`): as set, else the release's default."""
+        value = self._values.get(name)
+        if value is None:
+            value = self._values[name] = self._work_out(name)
+        return value
+
+    def _work_out(self, name: str) -> Value:
         setting = self.arguments.settings.get(name)
         if setting is not None:
             return self._from_setting(setting)
         if not self.arguments_known:
             return Value(None, "assumed", certainty="unknown", reason="part of the command line is not known")
-        spec = flag_table(self.release).get(name)
+        spec = self._table.get(name)
         default = None if spec is None else spec.default
         return Value(default, "default", f"vLLM {self.release}")
+
+    @cached_property
+    def _table(self) -> FlagTable:
+        return flag_table(self.release)
 
     def _from_setting(self, setting: Setting) -> Value:
         command = self.invocation.command

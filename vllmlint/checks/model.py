@@ -1,0 +1,69 @@
+"""Section model: whether the model that is named can be loaded at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from vllmlint.facts.images import image_facts
+from vllmlint.finding import Finding, Related
+from vllmlint.manifest.nodes import Scalar
+from vllmlint.serving.server import Server
+from vllmlint.world import World
+
+#: Commands of a start script that bring no files.
+_IDLE = frozenset(
+    {"echo", "export", "printf", "set", "sleep", "trap", "ulimit", "unset", "date", "env", "nvidia-smi"}
+)
+#: Mounts that hold no models.
+_SYSTEM_MOUNTS = ("/dev/shm", "/tmp", "/var/run", "/run", "/etc")
+
+
+def model_path_not_mounted(server: Server, world: World) -> Iterator[Finding]:
+    """A directory that neither a volume nor vLLM's own image holds."""
+    image, model = server.image, server.model
+    if image is None or model.place is None or model.kind != "path" or not model.id.startswith("/"):
+        return
+    facts = image_facts(image.full_repository)
+    if image.unresolved or facts is None or facts.release != "tag" or server.workload.carrier == "other":
+        return
+    if (
+        server.container.mount_of(model.id) is not None
+        or _may_hold(server, model.id)
+        or _script_brings(server)
+    ):
+        return
+    mounts = [mount for mount in server.container.mounts if not mount.path.startswith(_SYSTEM_MOUNTS)]
+    mounted = f"; mounted are {', '.join(f'`{mount.path}`' for mount in mounts)}" if mounts else ""
+    paths = [(mount.node.scalar("mountPath"), mount) for mount in mounts]
+    yield Finding(
+        model.place,
+        f"`{model.id}` lies in no volume, and {image.full_repository} holds no models: vLLM takes the path"
+        " for an id on the hub and stops with `Invalid repository ID or local directory specified`",
+        f"Mount the volume that holds the model at `{PurePosixPath(model.id).parent}`, or correct"
+        f" the path{mounted}.",
+        "not mounted",
+        # a mirror can hold more than the image whose name it bears
+        confidence="medium" if image.registry else "high",
+        assumptions=("the image is the official one",) if image.registry else (),
+        related=tuple(
+            Related(path.content, "holds another path") for path, _ in paths if isinstance(path, Scalar)
+        ),
+    )
+
+
+def _may_hold(server: Server, path: str) -> bool:
+    """Whether a mount below the path, or one whose place is not known, may bring the files."""
+    return any(
+        mount.path.startswith(path.rstrip("/") + "/") or "$" in mount.path
+        for mount in server.container.mounts
+    )
+
+
+def _script_brings(server: Server) -> bool:
+    """Whether commands before the server may put the files there."""
+    script, serve = server.invocation.script, server.invocation.command
+    if script is None or serve is None:
+        return False
+    before = [command for command in script.parsed.commands if command.start < serve.start]
+    return any(PurePosixPath(command.words[0].text or "?").name not in _IDLE for command in before)
