@@ -19,9 +19,11 @@ import json, os, sys
 seen = []
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 LOUD = (
-    "socket.", "subprocess.", "urllib.", "http.", "ftplib.", "smtplib.", "webbrowser.", "os.exec", "os.posix_spawn", "os.spawn",
-    "os.system", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod",
-    "os.chown", "os.utime", "os.putenv", "os.unsetenv", "os.kill", "shutil.", "tempfile.", "sqlite3.", "syslog.", "pty.",
+    "socket.", "subprocess.", "urllib.", "http.", "ftplib.", "smtplib.", "webbrowser.",
+    "sqlite3.", "syslog.", "pty.",
+    "os.exec", "os.posix_spawn", "os.spawn", "os.system", "os.mkdir", "os.rename", "os.remove", "os.rmdir",
+    "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown", "os.utime", "os.putenv", "os.unsetenv", "os.kill",
+    "shutil.", "tempfile.",
 )
 
 def watch(event, arguments):

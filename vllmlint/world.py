@@ -13,8 +13,8 @@ from vllmlint.kube.index import Index
 from vllmlint.kube.objects import KubeObject, objects_of
 from vllmlint.kube.pods import Container, Mount, Workload, workloads_of
 from vllmlint.manifest.reader import Skipped, SourceFile
-from vllmlint.serving.release import Release
 from vllmlint.serving.detect import ImagePolicy, ImageRule, find_server
+from vllmlint.serving.release import Release
 from vllmlint.serving.server import Server
 
 
@@ -126,7 +126,9 @@ def _read_objects(file: SourceFile) -> FileFacts:
         skipped += [_patch_skip(workload) for workload in partial.values()]
         workloads = [workload for workload in workloads if id(workload.object) not in partial]
         objects = [obj for obj in objects if id(obj) not in partial]
-    return FileFacts(file, objects, workloads, sorted([*file.skipped, *skipped], key=lambda one: one.place.start))
+    return FileFacts(
+        file, objects, workloads, sorted([*file.skipped, *skipped], key=lambda one: one.place.start)
+    )
 
 
 def _is_patch(workload: Workload) -> bool:

@@ -22,8 +22,12 @@ DEFAULT_GRACE_SECONDS = 30
 _MARGIN_SECONDS = 5
 _SLEEP_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)\Z")
 _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-#: Images whose /bin/sh is bash (Red Hat's base images).
-_BASH_AS_SH = re.compile(r"redhat|(^|/)(rhaiis|rhoai|modh|opendatahub|ubi\d*)([/_-]|$)|icr\.io")
+#: Image references whose /bin/sh is bash: built on Red Hat's base images (llm-d's Dockerfile.cuda too).
+_BASH_AS_SH = re.compile(
+    r"redhat|rhai|rhel|[/_.:-]ubi\d*\b|(^|/)(rhoai|modh|opendatahub|llm-d|llm-d-incubation)/|^quay\.io/vllm/|icr\.io/"
+)
+#: Repositories whose /bin/sh is dash: Debian and Ubuntu below vLLM's own, NVIDIA's and AMD's images.
+_DASH_AS_SH = re.compile(r"(^|/)(vllm-openai[a-z0-9-]*|vllm/vllm-tpu|nvidia/vllm|rocm/vllm[^/]*)$")
 #: What may stand after the last command so that bash still replaces itself by it (tried with bash 5.2).
 _NOTHING_AFTER = re.compile(r"[ \t]*;?(?:[ \t]|\\\r?\n)*(?:[ \t]#[^\n]*)?\r?\n?\Z")
 #: Words that bash runs itself, so that it stays.
@@ -129,6 +133,7 @@ def shell_swallows_sigterm(server: Server, world: World) -> Iterator[Finding]:
         f"`{script.shell}` {why} and vLLM is its child: {_consequence(server)}",
         _advice(command, word, can_exec),
         "runs below the shell",
+        severity=None if certain else "warning",
         confidence="high" if certain else "medium",
         assumptions=() if certain else ("/bin/sh in the image is dash, as in vLLM's own images",),
         related=_other_halves(server),
@@ -160,8 +165,8 @@ def _shell_stays(server: Server, script: ShellScript, command: ShellCommand) -> 
         if script.shell == "bash":
             return None
         known = script.shell == "dash" or _is_dash(server)
-        return None if known is None else ("stays as the first process", known)
-    return "stays as the first process", True
+        return None if known is None else ("keeps running", known)
+    return "keeps running", True
 
 
 def _bash_replaces_itself(script: ShellScript, command: ShellCommand, text: str) -> bool:
@@ -177,13 +182,13 @@ def _bash_replaces_itself(script: ShellScript, command: ShellCommand, text: str)
 
 
 def _is_dash(server: Server) -> bool | None:
-    """Whether the image's `sh` is dash: True for vLLM's own images, None where it is bash, else False."""
+    """Whether the image's `sh` is dash for certain; None where it is bash, False where nobody knows."""
     image = server.image
-    if image is None:
+    if image is None or image.unresolved:
         return False
-    if _BASH_AS_SH.search(image.full_repository):
+    if _BASH_AS_SH.search(image.reference):
         return None
-    return is_official(image.full_repository)
+    return is_official(image.full_repository) or _DASH_AS_SH.search(image.full_repository) is not None
 
 
 def _forwards(server: Server) -> bool:

@@ -33,24 +33,18 @@ def liveness_without_startup(server: Server, world: World) -> Iterator[Finding]:
     if budget >= estimate:
         return
     sum_of = f"{liveness.initial_delay_seconds} + {liveness.period_seconds} × {liveness.failure_threshold}"
+    drop = ", and drop initialDelaySeconds" if liveness.initial_delay_seconds else ""
     yield Finding(
         liveness.key.content,
         f"the liveness probe gives vLLM {budget} s to start ({sum_of}) and there is no startup probe: "
         f"a start that takes longer (up to {estimate} s is assumed) is killed and begins again",
         "Add `startupProbe` with the same handler, `periodSeconds: 10` and "
-        f"`failureThreshold: {-(-estimate // 10)}`, and drop initialDelaySeconds.",
+        f"`failureThreshold: {-(-estimate // 10)}`{drop}.",
         f"kills after {budget} s",
         severity="error" if budget < least else "warning",
         confidence="high" if budget < min(least, _HOPELESS_SECONDS) else "medium",
         assumptions=(f"a start takes up to {estimate} s (option startupSeconds)",),
-        related=_numbers(liveness),
     )
-
-
-def _numbers(probe: Probe) -> tuple[Related, ...]:
-    """The written numbers that make up a probe's budget."""
-    delay = probe.node.scalar("initialDelaySeconds")
-    return (Related(delay.content, "the only time to load"),) if delay is not None else ()
 
 
 def initial_delay_instead_of_startup(server: Server, world: World) -> Iterator[Finding]:

@@ -44,6 +44,15 @@ _POOLING_NAME = re.compile(
     r"|colqwen|(?<![a-z])(?:bge|gte|e5|minilm|mpnet|bert|roberta|deberta|whisper|splade|clip|siglip)(?![a-z])",
     re.IGNORECASE,
 )
+#: Families whose config.json names less than 64k tokens: the default is then no surprise. Variants with a
+#: longer context say so in their name.
+_SHORT_CONTEXT = re.compile(
+    r"(?<![a-z])(?:opt-\d|gpt2|phi-[124](?!\d)|tinyllama|smollm|falcon-\d|yi-\d|vicuna|codellama|olmo-2|llava-1\.5"
+    r"|gemma-(?:1\.1-)?[27]b|gemma-2-|(?:meta-)?llama-2-|(?:meta-)?llama-3-\d|mistral-7b|mixtral-8x7b"
+    r"|qwen2(?:\.5)?-(?:coder-|math-|omni-)?\d|qwen3-\d)",
+    re.IGNORECASE,
+)
+_LONG_VARIANT = re.compile(r"2507|\d{3,}k|\dm(?![a-z])|long|gradient", re.IGNORECASE)
 _POOLING_TASKS = frozenset(
     {"embed", "embedding", "classify", "score", "reward", "transcription", "pooling", "draft"}
 )
@@ -170,12 +179,9 @@ def max_model_len_unset(server: Server, world: World) -> Iterator[Finding]:
     if server.workload.carrier == "other" or not server.arguments_known or server.is_headless:
         return
     model = server.model
-    if (
-        server.get("max_model_len").explicit
-        or model.kind == "unknown"
-        or model.source == "default"
-        or _pools(server)
-    ):
+    if server.get("max_model_len").explicit or model.kind == "unknown" or model.source == "default":
+        return
+    if _pools(server) or (_SHORT_CONTEXT.search(model.id) and not _LONG_VARIANT.search(model.id)):
         return
     automatic = (
         ", or `--max-model-len=auto` for the longest that fits"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vllmlint.finding import Confidence, Edit, Finding, Fix, Related, Severity, where
 from vllmlint.kube.index import selects
-from vllmlint.kube.objects import KubeObject
+from vllmlint.kube.objects import KubeObject, string_map
 from vllmlint.kube.pods import Container, Workload
 from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.manifest.text import Place
@@ -32,6 +32,7 @@ _SIDE_NAME = re.compile(
     r"kv|zmq|nixl|rpc|ray|gcs|event|replay|bootstrap|side|debug|dist|nccl|dash|mooncake|lmcache|client|tokeni",
     re.IGNORECASE,
 )
+_MESH = re.compile(r"istio|linkerd|kuma|consul", re.IGNORECASE)
 #: Containers that commonly pass requests on.
 _PROXY = re.compile(
     r"proxy|envoy|nginx|router|routing|gateway|caddy|haproxy|traefik|istio|linkerd|auth|sidecar|agent|runtime"
@@ -171,13 +172,19 @@ def _switch_off_links(workload: Workload) -> Fix | None:
 
 
 def _selected(service: KubeObject, world: World) -> list[Workload]:
-    """The workloads of the run whose pods the Service sends requests to."""
-    return [
+    """The workloads of the run whose pods the Service sends requests to.
+
+    Files beside each other are often variants of one deployment: those in the Service's own file count
+    alone where there are any.
+    """
+    found = [
         workload
         for facts in world.files
         for workload in facts.workloads
         if selects(service, workload) and any(one is service for one in world.services_of(workload))
     ]
+    own = [workload for workload in found if workload.object.file.path == service.file.path]
+    return own or found
 
 
 def _port_is_known(server: Server) -> bool:
@@ -211,6 +218,14 @@ class _Backend:
         mine = [server.container for server in self.servers]
         return [one for one in self.workload.containers if one.role != "init" and one not in mine]
 
+    @property
+    def injected(self) -> bool:
+        """Whether a webhook is asked to add a container (meshes, which pass every port on, aside)."""
+        marks = {**string_map(self.workload.template.at("metadata", "annotations")), **self.workload.labels}
+        return any(
+            "inject" in key and value != "false" and not _MESH.search(key) for key, value in marks.items()
+        )
+
     def named(self, name: str) -> list[tuple[Container, int, Scalar]]:
         """The container ports that a name stands for, with the scalar of the number."""
         return [
@@ -236,6 +251,8 @@ class _Backend:
         mention = re.compile(rf"(?<![\w.]){number}(?![\w.])")
         containers = (*(server.container for server in self.servers), *self.others)
         if any(mention.search(_text_of(container)) for container in containers):
+            return None
+        if self.injected:
             return None
         silent = [container for container in self.others if not container.ports]
         if any(number in container.ports for container in self.others):

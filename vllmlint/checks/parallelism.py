@@ -9,6 +9,7 @@ from typing import Any
 
 from vllmlint.checks.scheduling import selects_gpu_class, shares_gpus
 from vllmlint.finding import Finding, Related
+from vllmlint.kube.objects import string_map
 from vllmlint.manifest.text import Place
 from vllmlint.serving.flag_tables import flag_table
 from vllmlint.serving.server import GpuRequest, Server
@@ -137,6 +138,9 @@ def gpus_left_idle(server: Server, world: World) -> Iterator[Finding]:
         return
     idle = count - ranks.total
     related = (Related(ranks.place, f"uses {plural(ranks.total, 'GPU')}"),) if ranks.place is not None else ()
+    # a pod bound to one machine or to none in particular may well run on time-sliced GPUs
+    bound = "kubernetes.io/hostname" in string_map(server.workload.spec.at("nodeSelector"))
+    likely = selects_gpu_class(server.workload) and not bound
     yield Finding(
         gpus[0].node.content,
         f"the container reserves {plural(count, 'GPU')} but vLLM uses {ranks.total} ({ranks.text}): "
@@ -144,7 +148,7 @@ def gpus_left_idle(server: Server, world: World) -> Iterator[Finding]:
         f"{'it' if idle == 1 else 'them'}",
         f"Write `{gpus[0].resource}: {ranks.total}`, or use them all with {_use_all(ranks, count)}.",
         f"{idle} of {count} idle",
-        confidence="high" if shared is False else "medium" if selects_gpu_class(server.workload) else "low",
+        confidence="high" if shared is False else "medium" if likely else "low",
         assumptions=() if shared is False else ("each unit is a whole GPU, not a time-sliced share",),
         related=related,
     )

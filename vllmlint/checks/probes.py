@@ -1,13 +1,10 @@
-"""Section probes: what tells Kubernetes that a server can serve, and what makes it kill one that can."""
+"""Section probes: probes that can never pass: port, protocol, key."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from vllmlint.checks.probe_facts import (
-    declared_by_neighbour,
-    empty_command,
     handler_key,
     is_port_name,
     mentioned_by_neighbour,
@@ -20,154 +17,13 @@ from vllmlint.checks.probe_facts import (
     same_in,
     targets_server,
 )
-from vllmlint.checks.probe_paths import STATIC_PATHS, is_guarded, plain_path, refusal
-from vllmlint.finding import Finding, Related, where
+from vllmlint.checks.probe_paths import is_guarded, refusal
+from vllmlint.finding import Finding, Related
 from vllmlint.kube.probes import Probe
-from vllmlint.manifest.nodes import Mapping, Scalar
+from vllmlint.manifest.nodes import Scalar
 from vllmlint.manifest.text import Place
 from vllmlint.serving.server import DEFAULT_PORT, Server
 from vllmlint.world import World
-
-
-def readiness_missing(server: Server, world: World) -> Iterator[Finding]:
-    """A server that gets requests, or whose pods replace others, without a readiness probe."""
-    workload = server.workload
-    if workload.carrier == "other" or workload.is_batch or "readinessProbe" in server.container.probes:
-        return
-    if not _serves_requests(server) or workload.spec.sequence("readinessGates") is not None:
-        return
-    port = server.port or DEFAULT_PORT
-    probing = [other for other in neighbours(server) if "readinessProbe" in other.probes]
-    if any(_probes_port(other.node, port) for other in probing):
-        return
-    services = world.services_of(workload)
-    related = tuple(Related(where(service.anchor), "sends requests to it") for service in services[:1])
-    to = f"Service `{services[0].name}`" if services else "a Service"
-    advice = f"Add `readinessProbe: {{httpGet: {{path: /health, port: {port}}}, timeoutSeconds: 5}}`"
-    startup = server.container.probes.get("startupProbe")
-    if startup is not None and startup.type:
-        yield Finding(
-            server.anchor,
-            "no readiness probe: after the startup probe nothing takes the pod out of "
-            f"{to} when vLLM stops answering",
-            f"{advice} beside the startupProbe.",
-            "no readinessProbe",
-            severity="warning",
-            related=(*related, Related(where(startup.key), "holds the pod back only until it has started")),
-        )
-        return
-    declared = bool(server.container.ports) if server.port is None else server.port in server.container.ports
-    sure = bool(services) and not probing
-    is_error = (
-        not server.invocation.opaque and not probing and (sure or (declared and workload.kind != "Pod"))
-    )
-    yield Finding(
-        server.anchor,
-        "no readiness probe: the pod counts as ready the moment its process starts, so "
-        f"{to} sends requests to it for the minutes in which vLLM loads (connection refused)",
-        f"{advice} and a startupProbe that allows for the load.",
-        "no readinessProbe",
-        severity="error" if is_error else "warning",
-        confidence="high" if sure and is_error else "medium",
-        assumptions=() if services else ("something outside these files sends requests to the pod",),
-        related=related,
-    )
-
-
-def _serves_requests(server: Server) -> bool:
-    """Whether the container runs an API server for certain: no headless rank, no group's follower."""
-    headless = server.get("headless")
-    if server.is_headless or (headless.explicit and not headless.known):
-        return False
-    command = server.invocation.command
-    if server.workload.carrier == "lws" and server.workload.role == "worker":
-        # with a leader template of its own the leader is elsewhere; else a script may tell the ranks apart
-        leader = server.object.node.mapping("spec", "leaderWorkerTemplate", "leaderTemplate")
-        return leader is None and command is None and server.arguments_known
-    # a script may tell the ranks of a StatefulSet apart by the pod's ordinal
-    ranked = server.workload.kind in {"LeaderWorkerSet", "StatefulSet"}
-    return command is None or not (ranked and command.conditional)
-
-
-def _probes_port(container: Mapping, port: int) -> bool:
-    """Whether a neighbour's readiness probe asks vLLM's port: the pod is then ready when vLLM is."""
-    return re.search(rf"(?<!\d){port}(?!\d)", _text_of(container, "readinessProbe")) is not None
-
-
-def _text_of(node: Mapping, key: str) -> str:
-    child = node.at(key)
-    return child.place.text if child is not None else ""
-
-
-def readiness_not_model_aware(server: Server, world: World) -> Iterator[Finding]:
-    """A readiness probe that passes without a serving engine, or a probe on a path that never answers 200."""
-    if (
-        server.is_headless
-        or server.invocation.opaque
-        or server.is_set("data_parallel_multi_port_external_lb")
-    ):
-        return
-    dead = [probe for probe in ordered_probes(server) if refusal(server, probe)]
-    if dead:
-        yield _dead_path(server, dead)
-    readiness = server.container.probes.get("readinessProbe")
-    if readiness is None or readiness in dead:
-        return
-    reason = _empty_readiness(server, readiness)
-    if reason is None:
-        return
-    place, label, what = reason
-    # vLLM opens its port after the load, so a probe on it waits for that at least
-    own_port = targets_server(server, readiness)
-    during = (
-        "whose engine is dead or hangs" if own_port else "while its model loads, and when its engine is dead"
-    )
-    port = server.port or DEFAULT_PORT
-    yield Finding(
-        place,
-        f"the readiness probe {what}: requests go to a pod {during}",
-        f"Ask the engine: `httpGet: {{path: /health, port: {port}}}` with `timeoutSeconds: 5`.",
-        label,
-    )
-
-
-def _dead_path(server: Server, dead: list[Probe]) -> Finding:
-    first = dead[0]
-    status = refusal(server, first)
-    place = first.path_node.content if first.path_node is not None else handler_key(first)
-    said = "knows no" if status == "404" else "answers only POST on"
-    named = [probe.path_node for probe in dead if probe.path_node is not None]
-    return Finding(
-        place,
-        f"vLLM {said} `{first.path}`: the {probe_words(dead)} get{'s' if len(dead) == 1 else ''} {status} "
-        f"forever, and {outcome(dead)}",
-        "Ask `/health`: vLLM opens its port only once the model is loaded.",
-        f"always {status}",
-        severity="error",
-        related=same_in((node.content for node in named), place),
-        fix=replace_all("ask /health", ((node.content, "/health") for node in named)) if named else None,
-    )
-
-
-def _empty_readiness(server: Server, probe: Probe) -> tuple[Place, str, str] | None:
-    """Place, label and words for a readiness probe that says nothing of the engine."""
-    if probe.type == "tcpSocket":
-        number = port_number(server, probe)
-        foreign = number is not None and declared_by_neighbour(server, number)
-        if foreign or (targets_server(server, probe) and not server.speaks_grpc):
-            opened = "another container" if foreign else "vLLM"
-            return handler_key(probe), "only connects", f"only connects to a port that {opened} has open"
-    elif probe.type == "httpGet":
-        path, number = plain_path(probe), port_number(server, probe)
-        place = probe.path_node.content if probe.path_node is not None else handler_key(probe)
-        if path in STATIC_PATHS and targets_server(server, probe):
-            return place, "always 200", f"asks `{path}`, which answers 200 whatever the engine does"
-        proxied = path in {"/health", "/ping", "/v1/models"}
-        if number is not None and not proxied and declared_by_neighbour(server, number):
-            return place, "another container answers", f"asks port {number} of another container"
-    elif probe.type == "exec":
-        return empty_command(probe)
-    return None
 
 
 def probe_port_mismatch(server: Server, world: World) -> Iterator[Finding]:
@@ -214,8 +70,8 @@ def _wrong_port(server: Server, text: str, probes: list[Probe]) -> Finding:
     related = (*_listens(server), *_elsewhere(server, text))
     name = server.container.ports.get(server.port or 0, "")
     right = name or str(server.port)
-    # the quotes go too: Kubernetes refuses a quoted number
-    edits = [(scalar.place, right) for scalar in scalars] if server.port else []
+    # a number loses its quotes, Kubernetes refuses a quoted one; a name keeps them
+    edits = [(scalar.content if name else scalar.place, right) for scalar in scalars] if server.port else []
     fix = replace_all(f"probe port {right}", edits) if edits else None
     if number is None:
         declared = ", ".join(f"`{one}`" for one in server.container.ports.values() if one) or "none"
@@ -336,6 +192,8 @@ def _scheme_edit(probe: Probe, wanted: str) -> tuple[Place, str] | None:
     if key is None or probe.handler is None:
         return None
     place = Place(key.source, key.start, key.start)
+    if key.style:
+        return place, f'"scheme": "{wanted}", '
     if key.source.text[probe.handler.start] == "{":
         return place, f"scheme: {wanted}, "
     column = key.source.position(key.start).column - 1

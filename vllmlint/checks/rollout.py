@@ -66,8 +66,8 @@ def pvc_rwo_rolling_update(workload: Workload, world: World) -> Iterator[Finding
         yield Finding(
             claim_name.content,
             f"an update starts a new pod before the old one stops, but this volume is {mode.text}: the new "
-            f"pod waits for the old {holder} to let go of it, the old pod for the new one to be ready, and the "
-            "rollout never ends",
+            f"pod waits for the old {holder} to let go of it and the old pod for the new one to be ready, "
+            "so the rollout never ends",
             "Write `strategy: {type: Recreate}`, or `rollingUpdate: {maxSurge: 0, maxUnavailable: 1}`, "
             "or use a ReadWriteMany volume.",
             "held by the old pod" if one_pod else "held by the old pod's node",
@@ -105,7 +105,7 @@ def rollout_surge_needs_spare_gpu(workload: Workload, world: World) -> Iterator[
             "and the rollout never ends"
         )
     else:
-        message = f"{starts}: where no GPU is free it stays Pending and the rollout never ends"
+        message = f"{starts}: where no GPU is free the new pod stays Pending and the rollout never ends"
     yield Finding(
         place,
         message,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher, get_close_matches
 
@@ -11,8 +11,7 @@ from vllmlint.contract.settings import NodePool, Taint
 from vllmlint.finding import Finding, Related, where
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
-from vllmlint.manifest.nodes import Mapping as MappingNode
-from vllmlint.manifest.nodes import Scalar
+from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.manifest.text import Place
 from vllmlint.world import World
 
@@ -31,6 +30,8 @@ _MODEL = re.compile(
 )
 #: Values that say that there is a GPU, not which one.
 _PRESENCE = frozenset({"", "true", "yes", "1", "on", "enabled", "present", "nvidia", "amd", "gpu"})
+#: Labels that nodes carry whether a pool lists them or not: the kubelet's and feature discovery's.
+_NODE_LABEL = re.compile(r"(?:[\w.-]+\.)?kubernetes\.io/|(?:nvidia|amd)\.com/")
 _PLACEHOLDER = re.compile(r"\$[({A-Za-z]|\{\{|<[A-Za-z]")
 #: Resources whose unit is a whole GPU of any model; other names (MIG, renamed ones) tell the model. With
 #: the maker in GPU profiles, the span of models that vLLM 0.33.0 runs on, and a label that tells them apart.
@@ -38,8 +39,6 @@ _ANY_GPU = {
     "nvidia.com/gpu": ("nvidia-", "a 16 GB T4 to a 141 GB H200", "nvidia.com/gpu.product: NVIDIA-L40S"),
     "amd.com/gpu": ("amd-", "a 64 GB MI210 to a 288 GB MI355X", "amd.com/gpu.product-name: …"),
 }
-#: Kueue adds the selector and the tolerations of the flavor it assigns.
-_QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 #: Taints that Kubernetes puts on a node that is down; pods tolerate them for 300 s by default.
 _NODE_DOWN = frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
 
@@ -53,14 +52,12 @@ class _Demand:
     values: tuple[str, ...]
     place: Place
 
-    def holds(self, labels: Mapping[str, str], declared: frozenset[str]) -> bool | None:
-        """Whether a node with these labels meets it; None when no pool says anything of the key.
-
-        Source: Kubernetes component-helpers nodeaffinity.go (scheduling.md, section 3.3).
-        """
-        if self.key not in declared or any(_PLACEHOLDER.search(value) for value in self.values):
-            return None
+    def holds(self, labels: dict[str, str], declared: frozenset[str]) -> bool | None:
+        """Whether nodes with these labels meet it (Kubernetes nodeaffinity.go); None when nothing tells."""
         value = labels.get(self.key)
+        untold = self.key not in declared or (value is None and _NODE_LABEL.match(self.key) is not None)
+        if untold or any(_PLACEHOLDER.search(one) for one in self.values):
+            return None
         if self.operator == "In":
             return value in self.values
         if self.operator == "NotIn":
@@ -70,11 +67,8 @@ class _Demand:
         if self.operator in {"Gt", "Lt"} and len(self.values) == 1:
             if value is None or not value.lstrip("-").isdigit() or not self.values[0].lstrip("-").isdigit():
                 return False
-            return (
-                int(value) > int(self.values[0])
-                if self.operator == "Gt"
-                else int(value) < int(self.values[0])
-            )
+            above = int(value) - int(self.values[0])
+            return above > 0 if self.operator == "Gt" else above < 0
         return None
 
     @property
@@ -100,25 +94,25 @@ def gpu_node_profile_unpinned(workload: Workload, world: World) -> Iterator[Find
         return
     pools = _pools(world, workload.object)
     if not pools:
-        if workload.carrier != "other" and gpu.resource in _ANY_GPU:
+        if workload.carrier != "other" and gpu.text in _ANY_GPU:
             yield from _unpinned(workload, gpu)
         return
     reachable = _reachable(workload, pools, world)
     if not reachable:
         yield _matches_no_pool(workload, pools, world, gpu)
         return
-    if workload.carrier == "other" or gpu.resource not in _ANY_GPU:
+    if workload.carrier == "other" or gpu.text not in _ANY_GPU:
         return
     profiles: dict[str, list[str]] = {}
     for name, pool in reachable.items():
-        maker_fits = pool.gpu is not None and pool.gpu.startswith(_ANY_GPU[gpu.resource][0])
-        if maker_fits and _untolerated(workload, pool, gpu.resource) is None:
+        maker_fits = pool.gpu is not None and pool.gpu.startswith(_ANY_GPU[gpu.text][0])
+        if maker_fits and _untolerated(workload, pool, gpu.text) is None:
             profiles.setdefault(str(pool.gpu), []).append(name)
     if len(profiles) > 1:
         selector = workload.spec.key("nodeSelector")
         lands = "; ".join(f"{profile} (pool {', '.join(names)})" for profile, names in profiles.items())
         yield Finding(
-            gpu.place,
+            gpu.content,
             f"any of {len(profiles)} kinds of GPU can get this pod: {lands}. They differ in memory and in "
             "the formats they compute, so a reschedule can break a server that fits today",
             f"Select one pool by its labels: {_labels(reachable[next(iter(profiles.values()))[0]])}.",
@@ -136,14 +130,11 @@ def gpu_toleration_missing(workload: Workload, world: World) -> Iterator[Finding
     if not pools:
         yield from _toleration_advice(workload, gpu)
         return
-    blocked: dict[str, Taint] = {}
-    for name, pool in _gpu_pools(_reachable(workload, pools, world), pools).items():
-        taint = _untolerated(workload, pool, gpu.resource)
-        if taint is None:
-            return
-        blocked[name] = taint
-    if blocked:
-        yield _blocked(workload, blocked, gpu)
+    reachable = _gpu_pools(_reachable(workload, pools, world), pools)
+    taints = {name: _untolerated(workload, pool, gpu.text) for name, pool in reachable.items()}
+    first = next(((name, taint) for name, taint in taints.items() if taint is not None), None)
+    if first is not None and None not in taints.values():
+        yield _blocked(workload, *first, gpu)
 
 
 def toleration_too_broad(workload: Workload, world: World) -> Iterator[Finding]:
@@ -174,7 +165,7 @@ def toleration_too_broad(workload: Workload, world: World) -> Iterator[Finding]:
 
 def shares_gpus(workload: Workload, world: World) -> bool | None:
     """Whether the nodes of a pod hand out parts of GPUs as `nvidia.com/gpu`; None when nothing tells."""
-    if any("shar" in text.lower() for term in _terms(workload) for d in term for text in (d.key, *d.values)):
+    if any("shar" in text.lower() for demand in _demands(workload) for text in (demand.key, *demand.values)):
         return True
     pools = _pools(world, workload.object)
     reached = _gpu_pools(_reachable(workload, pools, world), pools).values()
@@ -183,33 +174,27 @@ def shares_gpus(workload: Workload, world: World) -> bool | None:
 
 def selects_gpu_class(workload: Workload) -> bool:
     """Whether a pod requires a kind of GPU by a node label, or one that is filled in later."""
-    demands = [demand for term in _terms(workload) for demand in term]
-    return any(demand.decides_gpu or any(map(_PLACEHOLDER.search, demand.values)) for demand in demands)
+    return any(one.decides_gpu or any(map(_PLACEHOLDER.search, one.values)) for one in _demands(workload))
 
 
-@dataclass(frozen=True, slots=True)
-class _Gpu:
-    resource: str
-    place: Place
-
-
-def _gpu_of(workload: Workload, world: World) -> _Gpu | None:
-    """The first accelerator that a server of the pod asks for, with the characters of its name."""
+def _gpu_of(workload: Workload, world: World) -> Scalar | None:
+    """The name of the first GPU resource that a server of the pod asks for, as it is written."""
     for server in world.servers_in(workload):
         for gpu in () if server.is_simulator else server.gpus:
             if gpu.count == 0 or gpu.accelerator.kind not in {"cuda", "rocm"}:
                 continue
-            node = server.container.node
-            sections = (node.mapping("resources", section) for section in ("limits", "requests"))
-            keys = [key for one in sections if one is not None and (key := one.key(gpu.resource)) is not None]
-            return _Gpu(gpu.resource, where(keys[0] if keys else gpu.node))
+            for section in ("limits", "requests"):
+                quantities = server.container.node.mapping("resources", section)
+                key = quantities.key(gpu.resource) if quantities is not None else None
+                if key is not None:
+                    return key
     return None
 
 
 def _placed_by_others(workload: Workload) -> bool:
-    """Whether something else than the scheduler chooses the node: spec.nodeName, a Kueue flavor."""
-    queued = _QUEUE_LABEL in workload.labels or _QUEUE_LABEL in workload.object.labels
-    return queued or workload.spec.scalar("nodeName") is not None
+    """Whether spec.nodeName binds the pod, or Kueue adds the selector and tolerations of a flavor."""
+    labels = {**workload.labels, **workload.object.labels}
+    return "kueue.x-k8s.io/queue-name" in labels or workload.spec.scalar("nodeName") is not None
 
 
 def _pools(world: World, obj: KubeObject) -> dict[str, NodePool]:
@@ -244,7 +229,11 @@ def _terms(workload: Workload) -> list[tuple[_Demand, ...]]:
     return [(*common, *term) for term in alternatives if term] or [common]
 
 
-def _expression(node: MappingNode) -> _Demand:
+def _demands(workload: Workload) -> list[_Demand]:
+    return [demand for term in _terms(workload) for demand in term]
+
+
+def _expression(node: Mapping) -> _Demand:
     listed = node.sequence("values")
     items = [item for item in (listed.items if listed is not None else ()) if isinstance(item, Scalar)]
     place = items[0].content if len(items) == 1 else where(node.scalar("key") or node)
@@ -262,22 +251,22 @@ def _reachable(workload: Workload, pools: dict[str, NodePool], world: World) -> 
     """The pools whose labels do not contradict what the pod requires."""
     declared, terms = _declared(workload, world), _terms(workload)
 
-    def fits(pool: NodePool) -> bool:
-        return any(all(demand.holds(pool.labels, declared) is not False for demand in term) for term in terms)
+    def fits(labels: dict[str, str]) -> bool:
+        return any(all(demand.holds(labels, declared) is not False for demand in term) for term in terms)
 
-    return {name: pool for name, pool in pools.items() if fits(pool)}
+    return {name: pool for name, pool in pools.items() if fits(pool.labels)}
 
 
-def _matches_no_pool(workload: Workload, pools: dict[str, NodePool], world: World, gpu: _Gpu) -> Finding:
+def _matches_no_pool(workload: Workload, pools: dict[str, NodePool], world: World, gpu: Scalar) -> Finding:
     declared = _declared(workload, world)
-    demands = [demand for term in _terms(workload) for demand in term if demand.key in declared]
+    demands = [demand for demand in _demands(workload) if demand.key in declared]
     alone = [d for d in demands if all(d.holds(pool.labels, declared) is False for pool in pools.values())]
     guilty = (alone or demands)[0]
     environment = world.environment_of(workload.object.file.path)
     scope = f" of the environment `{environment}`" if environment is not None else " of the contract"
     wanted = f"the label `{guilty.text}`" if alone else f"all these labels (`{guilty.text}` and others)"
     offered = sorted({pool.labels[guilty.key] for pool in pools.values() if guilty.key in pool.labels})
-    near = get_close_matches(guilty.values[0], offered, n=1) if guilty.values else []
+    near = get_close_matches(guilty.values[0], offered, n=1, cutoff=0.8) if guilty.values else []
     listed = "; ".join(f"{name}: {_labels(pool)}" for name, pool in pools.items() if pool.labels)
     return Finding(
         guilty.place,
@@ -285,18 +274,18 @@ def _matches_no_pool(workload: Workload, pools: dict[str, NodePool], world: Worl
         (f"Did you mean `{guilty.key}: {near[0]}`? " if near and alone else "") + f"The pools are {listed}.",
         "no such nodes",
         severity="error",
-        related=(Related(gpu.place, "needs GPU nodes"),),
+        related=(Related(gpu.content, "needs GPU nodes"),),
     )
 
 
-def _unpinned(workload: Workload, gpu: _Gpu) -> Iterator[Finding]:
+def _unpinned(workload: Workload, gpu: Scalar) -> Iterator[Finding]:
     """Without a contract: no demand that tells the GPU."""
     if selects_gpu_class(workload):
         return
-    demands = [demand for term in _terms(workload) for demand in term]
-    _, span, label = _ANY_GPU[gpu.resource]
+    demands = _demands(workload)
+    _, span, label = _ANY_GPU[gpu.text]
     message = (
-        f"`{gpu.resource}` is any GPU, from {span}, and {{}}: a reschedule can land where the model does not "
+        f"`{gpu.text}` is any GPU, from {span}, and {{}}: a reschedule can land where the model does not "
         "fit or its number format is not supported"
     )
     advice = (
@@ -305,7 +294,7 @@ def _unpinned(workload: Workload, gpu: _Gpu) -> Iterator[Finding]:
     )
     if not demands:
         text = message.format("nothing selects one")
-        yield Finding(gpu.place, text, advice, "any GPU will do", confidence="medium")
+        yield Finding(gpu.content, text, advice, "any GPU will do", confidence="medium")
         return
     yield Finding(
         demands[0].place,
@@ -314,7 +303,7 @@ def _unpinned(workload: Workload, gpu: _Gpu) -> Iterator[Finding]:
         "does not name the GPU",
         confidence="low",
         assumptions=("the selected nodes do not all have the same GPU",),
-        related=(Related(gpu.place, "any GPU will do"),),
+        related=(Related(gpu.content, "any GPU will do"),),
     )
 
 
@@ -322,7 +311,7 @@ def _labels(pool: NodePool) -> str:
     return "`{" + ", ".join(f"{key}: {value}" for key, value in pool.labels.items()) + "}`"
 
 
-def _tolerates(node: MappingNode, taint: Taint) -> bool:
+def _tolerates(node: Mapping, taint: Taint) -> bool:
     """Whether a toleration tolerates a taint (Kubernetes core/v1 ToleratesTaint; scheduling.md, section 4.1).
 
     Lt and Gt, which a cluster must switch on, count as tolerating.
@@ -351,30 +340,28 @@ def _untolerated(workload: Workload, pool: NodePool, resource: str) -> Taint | N
 
 
 def _on_gke(workload: Workload) -> bool:
-    return any(demand.key.startswith("cloud.google.com/") for term in _terms(workload) for demand in term)
+    return any(demand.key.startswith("cloud.google.com/") for demand in _demands(workload))
 
 
-def _blocked(workload: Workload, blocked: dict[str, Taint], gpu: _Gpu) -> Finding:
-    name, taint = next(iter(blocked.items()))
-    others = f" ({len(blocked) - 1} more that the pod could go to are closed too)" if len(blocked) > 1 else ""
+def _blocked(workload: Workload, name: str, taint: Taint, gpu: Scalar) -> Finding:
     written = f"{taint.key}{'=' + taint.value if taint.value else ''}:{taint.effect}"
     near = _near_miss(list(workload.spec.mappings("tolerations")), taint)
     fallback = workload.spec.key("tolerations") or workload.spec.key("nodeSelector")
-    whole = where(fallback) if fallback is not None else gpu.place
+    whole = where(fallback) if fallback is not None else gpu.content
     place, flaw, label = near or (whole, "", f"pool `{name}` is tainted")
     value = f', operator: Equal, value: "{taint.value}"' if taint.value else ", operator: Exists"
     return Finding(
         place,
-        f"the node pool `{name}` has the taint `{written}`{others}, which no toleration matches{flaw}: the "
+        f"the node pool `{name}` has the taint `{written}`, which no toleration matches{flaw}: the "
         "pod stays Pending",
         f"Write `tolerations: [{{key: {taint.key}{value}, effect: {taint.effect}}}]`.",
         label,
         severity="error",
-        related=(Related(gpu.place, "needs GPU nodes"),) if place != gpu.place else (),
+        related=(Related(gpu.content, "needs GPU nodes"),) if place != gpu.content else (),
     )
 
 
-def _near_miss(tolerations: Sequence[MappingNode], taint: Taint) -> tuple[Place, str, str] | None:
+def _near_miss(tolerations: Sequence[Mapping], taint: Taint) -> tuple[Place, str, str] | None:
     """The toleration that was meant for a taint: its wrong characters, what is wrong, and a label."""
     for node in tolerations:
         key, effect, value = node.scalar("key"), node.scalar("effect"), node.scalar("value")
@@ -392,17 +379,18 @@ def _near_miss(tolerations: Sequence[MappingNode], taint: Taint) -> tuple[Place,
     return None
 
 
-def _toleration_advice(workload: Workload, gpu: _Gpu) -> Iterator[Finding]:
+def _toleration_advice(workload: Workload, gpu: Scalar) -> Iterator[Finding]:
     """Without a contract, for a pod that selects its GPU nodes: they often carry a taint."""
-    on_one_node = any(demand.key == "kubernetes.io/hostname" for term in _terms(workload) for demand in term)
-    unplaced = not selects_gpu_class(workload)  # said by gpu-node-profile-unpinned
-    if unplaced or on_one_node or _on_gke(workload) or workload.spec.at("tolerations") is not None:
+    on_one_node = any(demand.key == "kubernetes.io/hostname" for demand in _demands(workload))
+    # a pod that selects no kind of GPU has gpu-node-profile-unpinned instead
+    placed = gpu.text in _ANY_GPU and selects_gpu_class(workload) and not on_one_node
+    if not placed or _on_gke(workload) or workload.spec.at("tolerations") is not None:
         return
     yield Finding(
-        gpu.place,
-        f"no toleration for GPU nodes: clusters often taint them (`{gpu.resource}:NoSchedule`), and there "
-        "the pod stays Pending",
-        f"Write `tolerations: [{{key: {gpu.resource}, operator: Exists, effect: NoSchedule}}]`, or name the "
+        gpu.content,
+        f"no toleration for GPU nodes: clusters often taint them (`{gpu.text}:NoSchedule`), and there the "
+        "pod stays Pending",
+        f"Write `tolerations: [{{key: {gpu.text}, operator: Exists, effect: NoSchedule}}]`, or name the "
         "cluster's taints under `nodePools` in the contract.",
         "no toleration",
         severity="info",

@@ -23,7 +23,9 @@ EXIT_USAGE = 2
 EXIT_INTERNAL = 3
 
 _PATHS = typer.Argument(help="Manifests or directories; `-` reads standard input.", show_default=False)
-_CONTRACT = typer.Option("--contract", help="Contract file for all paths (default: the nearest vllmlint.yaml above each file).")
+_CONTRACT = typer.Option(
+    "--contract", help="Contract file for all paths (default: the nearest vllmlint.yaml above each file)."
+)
 
 
 def _version(value: bool) -> None:
@@ -35,7 +37,8 @@ def _version(value: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", "-V", help="Show the version and exit.", callback=_version, is_eager=True)
+        bool,
+        typer.Option("--version", "-V", help="Show the version and exit.", callback=_version, is_eager=True),
     ] = False,
 ) -> None:
     """Deployment-contract linter for vLLM on Kubernetes."""
@@ -46,39 +49,73 @@ def check(
     paths: Annotated[Optional[list[str]], _PATHS] = None,  # noqa: UP045 - typer reads the annotation
     select: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option("--select", help="Rules or sections to run instead of the contract's choice (comma-separated, repeatable)."),
+        typer.Option(
+            "--select",
+            help="Rules or sections to run instead of the contract's choice (comma-separated, repeatable).",
+        ),
     ] = None,
     ignore: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option("--ignore", help="Rules or sections not to run (comma-separated, repeatable)."),
     ] = None,
     format_: Annotated[
-        str, typer.Option("--format", "-f", help="What to print: text, json, sarif or github.", metavar="FORMAT")
+        str,
+        typer.Option("--format", "-f", help="What to print: text, json, sarif or github.", metavar="FORMAT"),
     ] = "text",
     report: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option("--report", help="Also write a report to a file, as in `sarif=out.sarif` (repeatable).", metavar="FORMAT=FILE"),
+        typer.Option(
+            "--report",
+            help="Also write a report to a file, as in `sarif=out.sarif` (repeatable).",
+            metavar="FORMAT=FILE",
+        ),
     ] = None,
     fail_on: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--fail-on", help="Lowest severity that fails the run: error, warning, info or never.", metavar="SEVERITY"),
+        typer.Option(
+            "--fail-on",
+            help="Lowest severity that fails the run: error, warning, info or never.",
+            metavar="SEVERITY",
+        ),
     ] = None,
     min_confidence: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--min-confidence", help="Lowest confidence that is shown: high, medium or low.", metavar="CONFIDENCE"),
+        typer.Option(
+            "--min-confidence",
+            help="Lowest confidence that is shown: high, medium or low.",
+            metavar="CONFIDENCE",
+        ),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Findings of low confidence fail the run too.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Findings of low confidence fail the run too.")
+    ] = False,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 whatever was found.")] = False,
-    statistics: Annotated[bool, typer.Option("--statistics", help="Print counts per rule instead of findings.")] = False,
-    no_ignores: Annotated[bool, typer.Option("--no-ignores", help="Report what comments, annotations and the contract ignore.")] = False,
-    show_suppressed: Annotated[bool, typer.Option("--show-suppressed", help="List ignored findings too.")] = False,
-    stdin_filename: Annotated[str, typer.Option("--stdin-filename", help="The name of the manifest on standard input.")] = "-",
+    statistics: Annotated[
+        bool, typer.Option("--statistics", help="Print counts per rule instead of findings.")
+    ] = False,
+    no_ignores: Annotated[
+        bool, typer.Option("--no-ignores", help="Report what comments, annotations and the contract ignore.")
+    ] = False,
+    show_suppressed: Annotated[
+        bool, typer.Option("--show-suppressed", help="List ignored findings too.")
+    ] = False,
+    stdin_filename: Annotated[
+        str, typer.Option("--stdin-filename", help="The name of the manifest on standard input.")
+    ] = "-",
     siblings: Annotated[
-        bool, typer.Option("--siblings", help="Read the other manifests beside and above the given files for context (pre-commit).")
+        bool,
+        typer.Option(
+            "--siblings",
+            help="Read the other manifests beside and above the given files for context (pre-commit).",
+        ),
     ] = False,
     contract: Annotated[Optional[str], _CONTRACT] = None,  # noqa: UP045
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes; 0 chooses by the number of files.", min=0)] = 0,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show lost inputs, skipped documents and tracebacks.")] = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", help="Processes; 0 chooses by the number of files.", min=0)
+    ] = 0,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show lost inputs, skipped documents and tracebacks.")
+    ] = False,
 ) -> None:
     """Lint manifests."""
     from vllmlint.cli import check as command
@@ -113,13 +150,17 @@ def inspect(
     paths: Annotated[Optional[list[str]], _PATHS] = None,  # noqa: UP045
     format_: Annotated[str, typer.Option("--format", "-f", help="text or json.", metavar="FORMAT")] = "text",
     defaults: Annotated[bool, typer.Option("--defaults", help="Show the release's defaults too.")] = False,
-    stdin_filename: Annotated[str, typer.Option("--stdin-filename", help="The name of the manifest on standard input.")] = "-",
+    stdin_filename: Annotated[
+        str, typer.Option("--stdin-filename", help="The name of the manifest on standard input.")
+    ] = "-",
     contract: Annotated[Optional[str], _CONTRACT] = None,  # noqa: UP045
 ) -> None:
     """Show what vllmlint believes about each vLLM server."""
     from vllmlint.cli import inspect as command
 
-    _leave(command.run(paths or [], format_, defaults=defaults, stdin_filename=stdin_filename, contract=contract))
+    _leave(
+        command.run(paths or [], format_, defaults=defaults, stdin_filename=stdin_filename, contract=contract)
+    )
 
 
 @app.command()
@@ -134,7 +175,9 @@ def explain(
 
 @app.command()
 def rules(
-    format_: Annotated[str, typer.Option("--format", "-f", help="table or json.", metavar="FORMAT")] = "table",
+    format_: Annotated[
+        str, typer.Option("--format", "-f", help="table or json.", metavar="FORMAT")
+    ] = "table",
 ) -> None:
     """List the rules."""
     from vllmlint.cli import rules as command
@@ -155,7 +198,9 @@ def schema(
 @app.command()
 def init(
     paths: Annotated[Optional[list[str]], _PATHS] = None,  # noqa: UP045
-    output: Annotated[str, typer.Option("--output", "-o", help="Where to write; `-` prints.")] = "vllmlint.yaml",
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Where to write; `-` prints.")
+    ] = "vllmlint.yaml",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a first contract from the manifests it finds."""

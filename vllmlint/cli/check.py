@@ -75,7 +75,10 @@ def print_contract_error(error: ContractError) -> None:
     """Say on standard error what is wrong with a contract, and where."""
     for problem in error.problems:
         position = problem.place.source.position(problem.place.start)
-        print(f"vllmlint: {problem.place.source.path}:{position.line}:{position.column}: {problem.message}", file=sys.stderr)
+        print(
+            f"vllmlint: {problem.place.source.path}:{position.line}:{position.column}: {problem.message}",
+            file=sys.stderr,
+        )
         if problem.help:
             print(f"  help: {problem.help}", file=sys.stderr)
 
@@ -171,7 +174,9 @@ def wants_color() -> bool:
 
 def terminal_width() -> int:
     """Columns to write in: the terminal's, or 100 where there is none."""
-    return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() or "COLUMNS" in os.environ else 100
+    return (
+        shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() or "COLUMNS" in os.environ else 100
+    )
 
 
 def _exit_code(result: RunResult, arguments: CheckArguments) -> int:

@@ -41,5 +41,7 @@ def run(paths: Sequence[str], output: str, *, force: bool) -> int:
         print(f"vllmlint: cannot write {output}: {error.strerror or error}", file=sys.stderr)
         return EXIT_USAGE
     servers = sum(len(facts.servers) for facts in world.files)
-    print(f"wrote {output} from {len(files)} file{'s' * (len(files) != 1)} with {servers} vLLM server{'s' * (servers != 1)}")
+    print(
+        f"wrote {output} from {len(files)} file{'s' * (len(files) != 1)} with {servers} vLLM server{'s' * (servers != 1)}"
+    )
     return 0

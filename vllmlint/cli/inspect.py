@@ -50,7 +50,11 @@ def _text(server: dict[str, Any]) -> str:
     rows = [
         ("image", f"{image['reference']}"),
         ("release", f"{image['release']} ({image['release_certainty']}), entrypoint {server['entrypoint']}"),
-        ("model", f"{model['id'] or 'not known'} ({model['source']})" + (f" at {model['revision']}" if model["revision"] else "")),
+        (
+            "model",
+            f"{model['id'] or 'not known'} ({model['source']})"
+            + (f" at {model['revision']}" if model["revision"] else ""),
+        ),
         ("gpu", f"{gpu['resource']}: {gpu['count']}" if gpu else "none requested"),
         (
             "parallelism",
@@ -67,13 +71,19 @@ def _text(server: dict[str, Any]) -> str:
     for name, probe in server["probes"].items():
         if probe:
             where = f"{probe['path']} " if probe["path"] else ""
-            rows.append((f"{name} probe", f"{probe['type']} {where}on {probe['port']}, fails for good after {probe['budget_seconds']} s"))
+            rows.append(
+                (
+                    f"{name} probe",
+                    f"{probe['type']} {where}on {probe['port']}, fails for good after {probe['budget_seconds']} s",
+                )
+            )
     lines = [title, *(f"  {label:<16} {value}" for label, value in rows)]
     if server["settings"]:
         lines.append("  settings")
         lines += [f"    {name} = {_value(one)}" for name, one in server["settings"].items()]
     lines += [
-        f"    unknown flag {flag['flag']} on line {flag['line']}" + (f": did you mean {flag['suggestion']}?" if flag["suggestion"] else "")
+        f"    unknown flag {flag['flag']} on line {flag['line']}"
+        + (f": did you mean {flag['suggestion']}?" if flag["suggestion"] else "")
         for flag in server["unknown_flags"]
     ]
     return "\n".join(lines) + "\n"

@@ -95,7 +95,10 @@ def _example(example: dict[str, Any]) -> str:
         lines.append("    (the example manifest as it is)")
     for name, text in example.get("files", {}).items():
         lines += [f"    # {name}", _indent(text)]
-    lines += [f"    => {row['rule']}" + (f" on {row['text']!r}" if "text" in row else "") for row in example["expect"]]
+    lines += [
+        f"    => {row['rule']}" + (f" on {row['text']!r}" if "text" in row else "")
+        for row in example["expect"]
+    ]
     return "\n".join(lines)
 
 

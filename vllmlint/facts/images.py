@@ -33,7 +33,6 @@ def _table() -> tuple[tuple[re.Pattern[str], ImageFacts], ...]:
 
 
 @cache
-@cache
 def image_facts(full_repository: str) -> ImageFacts | None:
     """The facts about `registry/repository`; None for an image that is not known to carry vLLM."""
     return next((facts for pattern, facts in _table() if pattern.search(full_repository)), None)

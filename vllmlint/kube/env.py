@@ -13,8 +13,8 @@ from vllmlint.manifest.nodes import Node, Scalar
 
 EnvSource = Literal["value", "secret", "configmap", "field", "resource", "unknown"]
 
-#: kubelet's expansion: `$$` is a dollar sign, `$(NAME)` a reference, anything else stays.
-_REFERENCE = re.compile(r"\$(?:\$|\(([^()]*)\))")
+#: kubelet's expansion: `$$` is a dollar sign, `$(NAME)` a reference up to the next `)`, anything else stays.
+_REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
 
 #: Stands in a text for a variable whose value is not known; no real text can hold it.
 UNKNOWN_MARK: Final = "\0"
@@ -120,7 +120,9 @@ def _from_object(entry: MappingNode, config_map: ConfigMapLookup) -> dict[str, E
     }
 
 
-def _variable(name: Scalar, entry: MappingNode, env: dict[str, EnvVar], config_map: ConfigMapLookup) -> EnvVar:
+def _variable(
+    name: Scalar, entry: MappingNode, env: dict[str, EnvVar], config_map: ConfigMapLookup
+) -> EnvVar:
     value = entry.scalar("value")
     if value is not None:
         text = expand(value.text, env).text

@@ -37,6 +37,10 @@ class Index:
         for obj in objects:
             if obj.kind in JOINED_KINDS:
                 self._by_kind.setdefault(obj.kind, {}).setdefault(obj.directory, []).append(obj)
+        for directories in self._by_kind.values():
+            for found in directories.values():
+                # the same order whichever process read which file
+                found.sort(key=lambda obj: (obj.file.path, obj.document, obj.node.start))
 
     def nearby(self, kind: str, seeker: KubeObject) -> Iterator[KubeObject]:
         """Objects of a kind that `seeker` can see, the nearest first, one of each name."""
@@ -89,5 +93,8 @@ def _same_namespace(one: KubeObject, other: KubeObject) -> bool:
 def _upwards(directory: str) -> Iterator[str]:
     path = PurePosixPath(directory)
     yield str(path)
+    outside = path.parts.count("..")
     for parent in path.parents:
+        if len(parent.parts) < outside:
+            return  # above `../..` is no `..`
         yield str(parent)

@@ -43,7 +43,9 @@ def _config_map_sources(mount: Mount) -> list[Mapping]:
     if volume.kind == "configMap":
         return [source]
     if volume.kind == "projected":
-        return [found for entry in source.mappings("sources") if (found := entry.mapping("configMap")) is not None]
+        return [
+            found for entry in source.mappings("sources") if (found := entry.mapping("configMap")) is not None
+        ]
     return []
 
 
@@ -51,4 +53,6 @@ def _key(source: Mapping, name: str) -> str:
     """The key of the ConfigMap behind a file name: `items` may rename it."""
     if source.sequence("items") is None:
         return name
-    return next((item.string("key") or "" for item in source.mappings("items") if item.string("path") == name), "")
+    return next(
+        (item.string("key") or "" for item in source.mappings("items") if item.string("path") == name), ""
+    )

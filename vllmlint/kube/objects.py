@@ -73,7 +73,9 @@ def objects_of(file: SourceFile) -> tuple[list[KubeObject], list[Skipped]]:
         objects = list(_objects_in(file, document.index, document.root))
         found += objects
         if not objects:
-            skipped.append(Skipped(document.index, document.place._replace(end=document.place.start), _reason(document)))
+            skipped.append(
+                Skipped(document.index, document.place._replace(end=document.place.start), _reason(document))
+            )
     return found, skipped
 
 
@@ -101,7 +103,11 @@ def _reason(document: Document) -> str:
         return "kustomization file"
     if name in {"Chart.yaml", "Chart.yml"}:
         return "Helm chart metadata"
-    if isinstance(root, Mapping) and root.scalar("apiVersion") is not None and root.scalar("kind") is not None:
+    if (
+        isinstance(root, Mapping)
+        and root.scalar("apiVersion") is not None
+        and root.scalar("kind") is not None
+    ):
         return "empty list"
     if name.startswith("values") and isinstance(root, Mapping):
         return "Helm values file"

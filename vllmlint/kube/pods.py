@@ -25,6 +25,11 @@ PLAIN_CARRIERS: dict[str, tuple[Step, ...]] = {
     "Job": ("spec", "template"),
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
 }
+#: Route to the number of pods where it is not `spec.replicas`.
+_REPLICAS: dict[str, tuple[Step, ...]] = {
+    "Job": ("spec", "parallelism"),
+    "CronJob": ("spec", "jobTemplate", "spec", "parallelism"),
+}
 #: API groups of those kinds; another group's `Deployment` or `Job` is an unknown kind.
 _PLAIN_GROUPS = frozenset({"", "apps", "batch", "extensions"})
 _LWS_TEMPLATES = (("leader", "leaderTemplate"), ("worker", "workerTemplate"))
@@ -157,7 +162,9 @@ class Workload:
     may add what the manifest leaves out.
     """
 
-    def __init__(self, obj: KubeObject, template: Mapping, spec: Mapping, role: str, carrier: Carrier) -> None:
+    def __init__(
+        self, obj: KubeObject, template: Mapping, spec: Mapping, role: str, carrier: Carrier
+    ) -> None:
         self.object = obj
         self.template = template
         self.spec = spec
@@ -187,7 +194,10 @@ class Workload:
             name = node.string("name") or ""
             kind = next((key for key in node.entries if key != "name"), "emptyDir")
             found[name] = Volume(name, kind, node, node.at(kind))
-        for route in (("spec", "volumeClaimTemplates"), ("spec", "leaderWorkerTemplate", "volumeClaimTemplates")):
+        for route in (
+            ("spec", "volumeClaimTemplates"),
+            ("spec", "leaderWorkerTemplate", "volumeClaimTemplates"),
+        ):
             for node in self.object.node.mappings(*route):
                 name = node.string("metadata", "name") or ""
                 found[name] = Volume(name, "volumeClaimTemplate", node, node.at("spec"))
@@ -209,11 +219,15 @@ class Workload:
             return None
         if self.kind == "Pod":
             return 1
-        field = "parallelism" if self.is_batch else "replicas"
-        node = self.object.node.at("spec", field)
+        route = (
+            _REPLICAS.get(self.kind, ("spec", "replicas"))
+            if self.carrier == "plain"
+            else ("spec", "replicas")
+        )
+        node = self.object.node.at(*route)
         if node is None or (isinstance(node, Scalar) and node.is_null):
             return 1
-        return self.object.node.integer("spec", field)
+        return self.object.node.integer(*route)
 
     @property
     def replicas_node(self) -> Scalar | None:
@@ -231,7 +245,14 @@ def workloads_of(obj: KubeObject) -> list[Workload]:
         return []
     if obj.kind == "LeaderWorkerSet":
         return list(_leader_worker_templates(obj))
-    if obj.group in {"", "apps", "batch", "rbac.authorization.k8s.io", "networking.k8s.io", "apiextensions.k8s.io"}:
+    if obj.group in {
+        "",
+        "apps",
+        "batch",
+        "rbac.authorization.k8s.io",
+        "networking.k8s.io",
+        "apiextensions.k8s.io",
+    }:
         return []
     return [
         Workload(obj, template, spec, role, "other") for template, spec, role in _templates_by_shape(obj.node)
@@ -267,7 +288,8 @@ def _templates_by_shape(root: Mapping) -> Iterator[tuple[Mapping, Mapping, str]]
 
 def _is_pod_spec(node: Mapping) -> bool:
     return any(
-        container.scalar("name") is not None and (container.scalar("image") is not None or "command" in container.entries)
+        container.scalar("name") is not None
+        and (container.scalar("image") is not None or "command" in container.entries)
         for container in node.mappings("containers")
     )
 
@@ -279,7 +301,9 @@ def _role_of(item: Node) -> str:
 
 def _role_from_key(key: str) -> str:
     lowered = key.lower()
-    return next((role for role in ("leader", "head", "prefill", "decode", "worker") if lowered.startswith(role)), "")
+    return next(
+        (role for role in ("leader", "head", "prefill", "decode", "worker") if lowered.startswith(role)), ""
+    )
 
 
 def _words(node: Node | None) -> tuple[Scalar, ...] | None:

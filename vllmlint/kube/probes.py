@@ -8,6 +8,8 @@ from typing import Literal
 from vllmlint.manifest.nodes import Mapping, Scalar
 
 ProbeName = Literal["startupProbe", "readinessProbe", "livenessProbe"]
+HandlerName = Literal["httpGet", "tcpSocket", "exec", "grpc"]
+HANDLERS: tuple[HandlerName, ...] = ("httpGet", "tcpSocket", "exec", "grpc")
 PROBE_NAMES: tuple[ProbeName, ...] = ("startupProbe", "readinessProbe", "livenessProbe")
 
 # Defaults of core/v1 Probe (Kubernetes API reference)
@@ -28,7 +30,7 @@ class Probe:
     name: ProbeName
     node: Mapping
     key: Scalar
-    type: Literal["httpGet", "tcpSocket", "exec", "grpc", ""]
+    type: HandlerName | Literal[""]
     port: Scalar | None
     path: str
     path_node: Scalar | None
@@ -57,8 +59,7 @@ def read_probe(container: Mapping, name: ProbeName) -> Probe | None:
     node, key = container.mapping(name), container.key(name)
     if node is None or key is None:
         return None
-    handlers: tuple[Literal["httpGet", "tcpSocket", "exec", "grpc"], ...] = ("httpGet", "tcpSocket", "exec", "grpc")
-    kind = next((handler for handler in handlers if node.mapping(handler) is not None), "")
+    kind: HandlerName | Literal[""] = next((name for name in HANDLERS if node.mapping(name) is not None), "")
     handler = node.mapping(kind) if kind else None
     headers = handler.mappings("httpHeaders") if handler is not None else ()
     words = handler.sequence("command") if handler is not None else None
@@ -73,7 +74,9 @@ def read_probe(container: Mapping, name: ProbeName) -> Probe | None:
         scheme=((handler.string("scheme") or "HTTP") if handler is not None else "HTTP").upper(),
         scheme_node=handler.scalar("scheme") if handler is not None else None,
         headers=frozenset((header.string("name") or "").lower() for header in headers),
-        command=tuple(word.text for word in words.items if isinstance(word, Scalar)) if words is not None else (),
+        command=tuple(word.text for word in words.items if isinstance(word, Scalar))
+        if words is not None
+        else (),
         initial_delay_seconds=node.integer("initialDelaySeconds") or 0,
         period_seconds=node.integer("periodSeconds") or DEFAULT_PERIOD_SECONDS,
         timeout_seconds=node.integer("timeoutSeconds") or DEFAULT_TIMEOUT_SECONDS,

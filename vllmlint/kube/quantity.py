@@ -6,11 +6,13 @@ import re
 from functools import lru_cache
 
 # apimachinery pkg/api/resource: binary suffixes, decimal suffixes, or a decimal exponent
-_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i)?)\Z")
-_MULTIPLIERS: dict[str, int | float] = {
-    "n": 1e-9,
-    "u": 1e-6,
-    "m": 1e-3,
+_QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]+)|([numkMGTPE]|[KMGTPE]i)?)\Z")
+#: A quantity beyond 64 bits is cut to them.
+_LARGEST = 2**63 - 1
+#: Numbers with more digits are read as floats: they are beyond 64 bits with any suffix.
+_MAX_DIGITS = 40
+_DIVISORS = {"n": 10**9, "u": 10**6, "m": 10**3}
+_MULTIPLIERS = {
     "": 1,
     "k": 10**3,
     "M": 10**6,
@@ -38,11 +40,14 @@ def parse_quantity(text: str) -> int | float | None:
     if match is None:
         return None
     number, exponent, suffix = match.groups()
+    value: int | float
     if exponent:
-        value: int | float = float(number + exponent)
+        value = float(number + exponent)
     else:
-        mantissa: int | float = int(number) if number.lstrip("+-").isdigit() else float(number)
-        value = mantissa * _MULTIPLIERS[suffix or ""]
-        if suffix == "m" and isinstance(mantissa, int):
-            value = mantissa / 1000
+        whole = "." not in number and len(number) <= _MAX_DIGITS
+        mantissa = int(number) if whole else float(number)
+        # a division by the whole number is exact where a product with 0.001 is not
+        divisor = _DIVISORS.get(suffix)
+        value = mantissa / divisor if divisor is not None else mantissa * _MULTIPLIERS[suffix or ""]
+    value = max(-_LARGEST, min(value, _LARGEST))
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -82,7 +82,13 @@ def _run(
 ) -> list[Hit]:
     try:
         return [
-            Hit(rule, finding, subject, facts, finding.severity if finding.severity and severity == rule.severity else severity)
+            Hit(
+                rule,
+                finding,
+                subject,
+                facts,
+                finding.severity if finding.severity and severity == rule.severity else severity,
+            )
             for finding in check_function(rule)(subject, world)
         ]
     except Exception as error:
@@ -91,7 +97,9 @@ def _run(
         if failed is None:
             raise
         message = f"the rule {rule.name} failed on {_title(subject)} and was not checked: {type(error).__name__}: {error}"
-        finding = Finding(_anchor(subject), message, "Please report this with the manifest; -v shows the traceback.")
+        finding = Finding(
+            _anchor(subject), message, "Please report this with the manifest; -v shows the traceback."
+        )
         return [Hit(failed, finding, subject, facts, failed.severity)]
 
 
@@ -131,7 +139,9 @@ def _deduplicate(hits: list[Hit]) -> list[Hit]:
     for hit in hits:
         place = hit.finding.place
         unique.setdefault((hit.rule.id, place.start, place.end, hit.finding.message), hit)
-    return sorted(unique.values(), key=lambda hit: (hit.finding.place.start, hit.rule.id, hit.finding.place.end))
+    return sorted(
+        unique.values(), key=lambda hit: (hit.finding.place.start, hit.rule.id, hit.finding.place.end)
+    )
 
 
 def _fold(hits: list[Hit]) -> list[Hit]:
@@ -142,7 +152,9 @@ def _fold(hits: list[Hit]) -> list[Hit]:
     causes = {(hit.rule.name, id(hit.object), id(hit.container)): hit for hit in reversed(hits)}
     kept: list[Hit] = []
     for hit in hits:
-        keys = [(name, id(hit.object), id(scope)) for name in hit.rule.follows for scope in (hit.container, None)]
+        keys = [
+            (name, id(hit.object), id(scope)) for name in hit.rule.follows for scope in (hit.container, None)
+        ]
         cause = next((causes[key] for key in keys if key in causes), None)
         if cause is None:
             kept.append(hit)
@@ -159,7 +171,11 @@ def report(hit: Hit, world: World, occurrence: int, suppressed_by: str = "") -> 
     document = obj.document if obj is not None else _document_of(hit.facts.file, finding.place)
     spot = Spot.of(finding.place)
     related = tuple((Spot.of(one.place), one.label) for one in (*finding.related, *hit.folded))
-    edits = tuple((Spot.of(edit.place), edit.text) for edit in finding.fix.edits) if finding.fix is not None else ()
+    edits = (
+        tuple((Spot.of(edit.place), edit.text) for edit in finding.fix.edits)
+        if finding.fix is not None
+        else ()
+    )
     ref = ObjectRef(obj.api_version, obj.kind, obj.namespace, obj.name) if obj is not None else None
     return Reported(
         rule=hit.rule.id,

@@ -44,7 +44,9 @@ def _of_server(server: Server) -> Iterator[LostInput]:
 
     image = server.image
     if image is not None and image.unresolved:
-        yield row(image.node.place, f"image {image.reference!r}", "holds a placeholder: image rules are not applied")
+        yield row(
+            image.node.place, f"image {image.reference!r}", "holds a placeholder: image rules are not applied"
+        )
     if server.release_certainty == "assumed":
         place = image.node.place if image is not None else server.anchor
         yield row(
@@ -54,11 +56,21 @@ def _of_server(server: Server) -> Iterator[LostInput]:
             " (set vllm.release or images.releases in vllmlint.yaml)",
         )
     if not server.arguments_known:
-        unknown = next((word for word in server.invocation.words if word.text is None or "\0" in word.text), None)
+        unknown = next(
+            (word for word in server.invocation.words if word.text is None or "\0" in word.text), None
+        )
         place = unknown.place if unknown is not None else server.anchor
-        yield row(place, f"argument {place.text.strip()!r}", "its value is not known: rules that need it are not applied")
+        yield row(
+            place,
+            f"argument {place.text.strip()!r}",
+            "its value is not known: rules that need it are not applied",
+        )
     if server.model.kind == "unknown" and server.model.id:
-        yield row(server.model.place or server.anchor, f"model {server.model.id!r}", "holds a placeholder: model rules are not applied")
+        yield row(
+            server.model.place or server.anchor,
+            f"model {server.model.id!r}",
+            "holds a placeholder: model rules are not applied",
+        )
 
 
 def _placeholders(workload: Workload, world: World) -> Iterator[LostInput]:
@@ -76,10 +88,21 @@ def _placeholders(workload: Workload, world: World) -> Iterator[LostInput]:
             stack += [child for key, child in node.entries.items() if key not in _FREE_TEXT]
         elif isinstance(node, SequenceNode):
             stack += node.items
-        elif isinstance(node, Scalar) and node.style not in {"|", ">"} and (match := _PLACEHOLDER.search(node.text)):
+        elif (
+            isinstance(node, Scalar)
+            and node.style not in {"|", ">"}
+            and (match := _PLACEHOLDER.search(node.text))
+        ):
             place = node.part(match.start(), match.end())
             path, title = place.source.path, workload.object.title
-            yield _row(path, place, title, None, f"placeholder {match.group()}", "is not filled in: what needs it is not judged")
+            yield _row(
+                path,
+                place,
+                title,
+                None,
+                f"placeholder {match.group()}",
+                "is not filled in: what needs it is not judged",
+            )
 
 
 def _hidden_servers(
@@ -87,7 +110,9 @@ def _hidden_servers(
 ) -> Iterator[tuple[Place, str, str | None, str, str]]:
     """Containers of a vLLM image whose program the manifest does not show."""
     for workload in workloads:
-        servers = {server.container.index for server in world.servers_in(workload) if server.container.role != "init"}
+        servers = {
+            server.container.index for server in world.servers_in(workload) if server.container.role != "init"
+        }
         for container in workload.containers:
             words = (*(container.command or ()), *(container.args or ()))
             if container.role != "main" or container.index in servers or container.image is None:

@@ -10,9 +10,9 @@ from fnmatch import fnmatchcase
 from vllmlint.contract.settings import Contract, ObjectRules, PathRules, SeveritySetting, matches_glob
 from vllmlint.finding import Finding
 from vllmlint.lint.engine import Hit, fingerprint_key, report
-from vllmlint.lint.registry import all_rules, find_rule
+from vllmlint.lint.registry import Rule, all_rules, find_rule
 from vllmlint.lint.result import Reported
-from vllmlint.lint.selection import Selection, is_mandatory, matches_rule
+from vllmlint.lint.selection import Selection, entry_holds, is_mandatory, matches_rule
 from vllmlint.lint.suppress import Ignore, finding_lines, read_ignores, scalar_at
 from vllmlint.manifest.nodes import Scalar
 from vllmlint.severity import CONFIDENCE_RANK, Confidence
@@ -71,7 +71,9 @@ class _FileOutcome:
                     ignore.used = True
                     if not mandatory:
                         what = "annotation" if ignore.scope == "object" else "comment"
-                        return f"{what} on line {ignore.place.line}" + (f": {ignore.reason}" if ignore.reason else "")
+                        return f"{what} on line {ignore.place.line}" + (
+                            f": {ignore.reason}" if ignore.reason else ""
+                        )
         if mandatory:
             return ""
         return self._contract_silencer(hit)
@@ -85,9 +87,11 @@ class _FileOutcome:
 
     def _contract_silencer(self, hit: Hit) -> str:
         for path_entry in reversed(self.contract.rules.per_path):
-            if self._holds(path_entry) and any(
-                matches_glob(self.view.relative_path, pattern) for pattern in path_entry.paths
-            ) and any(matches_rule(selector, hit.rule) for selector in path_entry.ignore):
+            if (
+                self._holds(path_entry)
+                and any(matches_glob(self.view.relative_path, pattern) for pattern in path_entry.paths)
+                and any(matches_rule(selector, hit.rule) for selector in path_entry.ignore)
+            ):
                 return "contract rules.perPath" + (f": {path_entry.reason}" if path_entry.reason else "")
         for entry in reversed(self.contract.rules.per_object):
             if not self._holds(entry) or not _matches_object(entry, hit):
@@ -103,9 +107,7 @@ class _FileOutcome:
         return ""
 
     def _holds(self, entry: PathRules | ObjectRules) -> bool:
-        expired = entry.until is not None and entry.until < self.world.today
-        unreasoned = self.contract.rules.require_reason and not entry.reason
-        return not expired and not unreasoned
+        return entry_holds(entry, self.contract.rules, self.world.today)
 
     def _report_ignores(self) -> None:
         for ignore in self.ignores:
@@ -116,7 +118,16 @@ class _FileOutcome:
             rule = find_rule(name)
             if rule is not None and self.selection.runs(rule, self.view):
                 finding = Finding(ignore.place, message, help_text)
-                self.results.append((Hit(rule, finding, self.facts.file, self.facts, rule.severity), ""))
+                severity = self.selection.severity_of(rule, self.view)
+                self.results.append((Hit(rule, finding, self.facts.file, self.facts, severity), ""))
+
+    def _is_to_be_used(self, ignore: Ignore, rule: Rule | None) -> bool:
+        """Whether this run would have found what the ignore is for."""
+        if rule is None:
+            runs = self.selection.select is None and not self.selection.ignore
+        else:
+            runs = self.selection.runs(rule, self.view)
+        return runs and not ignore.speaks_of_unread
 
     def _problem_of(self, ignore: Ignore) -> tuple[str, str, str] | None:
         """The rule of section 0 that an ignore breaks, with its message and help."""
@@ -128,7 +139,9 @@ class _FileOutcome:
             return (
                 "ignore-unknown-rule",
                 f"{named}: nothing is ignored",
-                f"Write `{near[0]}`." if near else "Write the name in brackets: `# vllmlint: ignore[rule-name] reason`.",
+                f"Write `{near[0]}`."
+                if near
+                else "Write the name in brackets: `# vllmlint: ignore[rule-name] reason`.",
             )
         if ignore.bad_until:
             return (
@@ -154,7 +167,7 @@ class _FileOutcome:
                 f"the contract makes {rule.name} mandatory: this ignore is not applied",
                 "Mend the finding; the contract's owner may take the rule off rules.mandatory.",
             )
-        if not ignore.used and (rule is None or self.selection.runs(rule, self.view)):
+        if not ignore.used and self._is_to_be_used(ignore, rule):
             return (
                 "ignore-unused",
                 f"no finding of {ignore.rule} is left here: the ignore hides nothing, and would hide the next one",
@@ -164,7 +177,9 @@ class _FileOutcome:
 
     def report(self, shown: list[Reported], silenced: list[Reported], minimum: Confidence | None) -> None:
         """Put the results into reporting shape."""
-        self.results.sort(key=lambda pair: (pair[0].finding.place.start, pair[0].rule.id, pair[0].finding.place.end))
+        self.results.sort(
+            key=lambda pair: (pair[0].finding.place.start, pair[0].rule.id, pair[0].finding.place.end)
+        )
         lowest = CONFIDENCE_RANK[minimum or self.contract.min_confidence]
         occurrences: Counter[tuple[str, ...]] = Counter()
         for hit, silencer in self.results:
@@ -184,7 +199,9 @@ def _matches_object(entry: ObjectRules, hit: Hit) -> bool:
     wanted = ((entry.kind, obj.kind), (entry.name, obj.name), (entry.namespace, obj.namespace))
     if any(pattern is not None and not fnmatchcase(actual, pattern) for pattern, actual in wanted):
         return False
-    if entry.container is not None and (container is None or not fnmatchcase(container.name, entry.container)):
+    if entry.container is not None and (
+        container is None or not fnmatchcase(container.name, entry.container)
+    ):
         return False
     return all(fnmatchcase(obj.labels.get(key, "\0"), value) for key, value in entry.labels.items())
 

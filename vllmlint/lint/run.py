@@ -88,7 +88,9 @@ def context_objects(options: RunOptions) -> list[KubeObject]:
 class Shard:
     """Some of the files of a run: read first, judged once the objects of all others are known."""
 
-    def __init__(self, options: RunOptions, inputs: Sequence[Input], progress: Progress | None = None) -> None:
+    def __init__(
+        self, options: RunOptions, inputs: Sequence[Input], progress: Progress | None = None
+    ) -> None:
         self.options = options
         self.contracts = Contracts(options.contract_path)
         self.files = read_inputs(inputs, progress)
@@ -106,7 +108,7 @@ class Shard:
         options, world = self.options, self.world
         world.add_foreign(foreign)
         world.build_servers()
-        selection = Selection(options.select, options.ignore)
+        selection = Selection(options.select, options.ignore, options.today)
         hits, errors = run_rules(world, selection)
         shown, silenced = apply_ignores(
             hits, world, selection, no_ignores=options.no_ignores, minimum=options.min_confidence

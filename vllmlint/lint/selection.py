@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from vllmlint.contract.settings import Contract, SeveritySetting, matches_glob
+from vllmlint.contract.settings import (
+    Contract,
+    ObjectRules,
+    PathRules,
+    RuleSettings,
+    SeveritySetting,
+    matches_glob,
+)
 from vllmlint.lint.registry import Rule, all_rules, find_rule, sections
 from vllmlint.severity import Severity
 from vllmlint.world import ContractView
@@ -21,9 +29,9 @@ class SelectionError(Exception):
 
 def matches_rule(selector: str, rule: Rule) -> bool:
     """Whether a selector (`all`, `recommended`, a section, an id or a name) means a rule."""
-    if selector == "recommended":
-        return rule.recommended
     lowered = selector.lower()
+    if lowered == "recommended":
+        return rule.recommended
     return lowered in {"all", "*", rule.section, rule.name, rule.id.lower()}
 
 
@@ -40,10 +48,14 @@ def check_selectors(selectors: Iterable[str]) -> None:
 
 @dataclass(slots=True)
 class Selection:
-    """The selectors of the command line; None for `select` leaves the choice to the contract."""
+    """The selectors of the command line; None for `select` leaves the choice to the contract.
+
+    `today` decides which entries of a contract have expired.
+    """
 
     select: Sequence[str] | None = None
     ignore: Sequence[str] = ()
+    today: datetime.date = field(default_factory=datetime.date.today)
     _cache: dict[tuple[int, str], Chosen] = field(default_factory=dict)
 
     def rules_for(self, view: ContractView) -> Chosen:
@@ -58,38 +70,58 @@ class Selection:
         return chosen
 
     def _choose(self, view: ContractView) -> Chosen:
-        settings = view.contract.rules
-        select: Sequence[str] = settings.select
-        severities: dict[str, SeveritySetting] = dict(settings.severity)
-        for entry in settings.per_path:
-            if any(matches_glob(view.relative_path, pattern) for pattern in entry.paths):
-                select = select if entry.select is None else entry.select
-                severities.update(entry.severity)
-        if self.select is not None:
-            select = self.select
-        ignore = (*settings.ignore, *self.ignore)
+        select, ignore, severities = self._settings(view)
         chosen: Chosen = {}
         for rule in all_rules():
             severity = _severity(rule, severities)
-            if rule.check and (is_mandatory(rule, view.contract) or self._runs(rule, select, ignore, severity)):
+            if rule.check and (is_mandatory(rule, view.contract) or _runs(rule, select, ignore, severity)):
                 level = rule.severity if severity == "off" else severity
                 chosen.setdefault(rule.subject, []).append((rule, level))
         return chosen
 
+    def _settings(
+        self, view: ContractView
+    ) -> tuple[Sequence[str], Sequence[str], dict[str, SeveritySetting]]:
+        """What is selected and ignored on a file, and the severities that the contract gives there."""
+        settings = view.contract.rules
+        select: Sequence[str] = settings.select
+        severities: dict[str, SeveritySetting] = dict(settings.severity)
+        for entry in settings.per_path:
+            if any(matches_glob(view.relative_path, pattern) for pattern in entry.paths) and entry_holds(
+                entry, settings, self.today
+            ):
+                select = select if entry.select is None else entry.select
+                severities.update(entry.severity)
+        return (
+            select if self.select is None else self.select,
+            (*settings.ignore, *self.ignore),
+            severities,
+        )
+
     def runs(self, rule: Rule, view: ContractView) -> bool:
         """Whether a rule runs on a file; for the rules that the engine itself reports."""
-        settings = view.contract.rules
         if is_mandatory(rule, view.contract):
             return True
-        select = settings.select if self.select is None else self.select
-        return self._runs(rule, select, (*settings.ignore, *self.ignore), _severity(rule, settings.severity))
+        select, ignore, severities = self._settings(view)
+        return _runs(rule, select, ignore, _severity(rule, severities))
 
-    @staticmethod
-    def _runs(rule: Rule, select: Sequence[str], ignore: Sequence[str], severity: SeveritySetting) -> bool:
-        if severity == "off" or any(matches_rule(selector, rule) for selector in ignore):
-            return False
-        # what the engine has to say of the input itself is not left out by naming other rules
-        return rule.section == "engine" or any(matches_rule(selector, rule) for selector in select)
+    def severity_of(self, rule: Rule, view: ContractView) -> Severity:
+        """How loud a rule is on a file; for the rules that the engine itself reports."""
+        severity = _severity(rule, self._settings(view)[2])
+        return rule.severity if severity == "off" else severity
+
+
+def entry_holds(entry: PathRules | ObjectRules, settings: RuleSettings, today: datetime.date) -> bool:
+    """Whether an entry of `perPath` or `perObject` counts: not expired, and with a reason where one is wanted."""
+    expired = entry.until is not None and entry.until < today
+    return not expired and not (settings.require_reason and not entry.reason)
+
+
+def _runs(rule: Rule, select: Sequence[str], ignore: Sequence[str], severity: SeveritySetting) -> bool:
+    if severity == "off" or any(matches_rule(selector, rule) for selector in ignore):
+        return False
+    # what the engine has to say of the input itself is not left out by naming other rules
+    return rule.section == "engine" or any(matches_rule(selector, rule) for selector in select)
 
 
 def is_mandatory(rule: Rule, contract: Contract) -> bool:

@@ -19,7 +19,9 @@ def run_sharded(options: RunOptions, shards: int, progress: Progress | None) -> 
     others refer to; then each judges its files with all those objects in sight. Raises what a shard
     raised (`SourceError`, `ContractError`).
     """
-    context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
+    context = multiprocessing.get_context(
+        "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    )
     workers = []
     for inputs in _split(options.inputs, shards):
         ours, theirs = context.Pipe()

@@ -17,7 +17,9 @@ from vllmlint.manifest.text import Place
 
 ANNOTATION_PREFIX = "ignore.vllmlint.dev/"
 _MARK = "vllmlint:"
-_COMMENT = re.compile(r"#\s*vllmlint:\s*(?P<scope>ignore(?:-file)?)\s*(?:\[(?P<rules>[^\]\n]*)\])?(?P<reason>[^\n]*)")
+_COMMENT = re.compile(
+    r"#\s*vllmlint:\s*(?P<scope>ignore(?:-file)?)\s*(?:\[(?P<rules>[^\]\n]*)\])?(?P<reason>[^\n]*)"
+)
 _UNTIL = re.compile(r"\buntil\s*=\s*(\S+)")
 
 
@@ -93,7 +95,9 @@ def _from_comment(file: SourceFile, match: re.Match[str], *, alone: bool) -> Ite
     for part in match["rules"].split(","):
         name = part.strip()
         start = offset + (len(part) - len(part.lstrip()) if name else 0)
-        yield Ignore(name, Place(source, start, start + len(name)), scope, reason, lines, until=until, bad_until=bad)
+        yield Ignore(
+            name, Place(source, start, start + len(name)), scope, reason, lines, until=until, bad_until=bad
+        )
         offset += len(part) + 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +18,10 @@ from vllmlint.manifest.text import Place, SourceText
 #: What `_Composer.resolve` answers: the node carries no tag of its own.
 _UNTAGGED = ""
 _MERGE_KEY = "<<"
-#: Below this many openings a document cannot nest too deep, so it need not be scanned first.
+#: Below this many openings a document cannot nest deep enough to harm libyaml's recursive composer.
 _SUSPICIOUS_OPENINGS = limits.MAX_DEPTH
+#: One more level on the same line: `- - x`, `? - x`.
+_NESTED_ON_LINE = re.compile(r"[-?:][ \t]+(?=[-?](?:[ \t\r\n]|\Z))")
 
 
 class _Composer(CParser):  # type: ignore[misc]
@@ -70,7 +73,9 @@ def compose_document(source: SourceText, start: int, end: int) -> Composed:
 
 def _check_depth(source: SourceText, start: int, chunk: str) -> None:
     """Refuse what nests too deep before the recursive composer sees it."""
-    openings = chunk.count("[") + chunk.count("{") + chunk.count("- -") + chunk.count("? ?")
+    openings = chunk.count("[") + chunk.count("{")
+    if chunk.count("- ") + chunk.count("? ") >= _SUSPICIOUS_OPENINGS:
+        openings += len(_NESTED_ON_LINE.findall(chunk))
     if openings < _SUSPICIOUS_OPENINGS and "\n" + " " * _SUSPICIOUS_OPENINGS not in chunk:
         return
     parser = CParser(chunk)
@@ -79,14 +84,14 @@ def _check_depth(source: SourceText, start: int, chunk: str) -> None:
         if isinstance(event, CollectionStartEvent):
             depth += 1
             if depth > limits.MAX_DEPTH:
-                at = start + event.start_mark.index
-                raise DocumentError(
-                    "limit-exceeded",
-                    Place(source, at, at + 1),
-                    f"the document nests deeper than {limits.MAX_DEPTH} levels: it is not linted",
-                )
+                raise _too_deep(source, start + (0 if event.start_mark is None else event.start_mark.index))
         elif isinstance(event, CollectionEndEvent):
             depth -= 1
+
+
+def _too_deep(source: SourceText, at: int) -> DocumentError:
+    message = f"the document nests deeper than {limits.MAX_DEPTH} levels: it is not linted"
+    return DocumentError("limit-exceeded", Place(source, at, at + 1), message)
 
 
 class _Builder:
@@ -130,12 +135,16 @@ class _Builder:
             raise DocumentError("document-unparsable", place, "the anchor holds an alias to itself")
         self.expanded += known[1]
         if self.expanded > limits.MAX_EXPANDED_NODES:
-            message = f"aliases expand to more than {limits.MAX_EXPANDED_NODES:,} nodes: the document is not linted"
+            message = (
+                f"aliases expand to more than {limits.MAX_EXPANDED_NODES:,} nodes: the document is not linted"
+            )
             raise DocumentError("limit-exceeded", place, message)
         return known[0]
 
     def _collection(self, raw: Any, depth: int) -> Node:
         self.expanded += 1
+        if depth > limits.MAX_DEPTH:
+            raise _too_deep(self.source, self.base + raw.start_mark.index)
         if raw.__class__ is SequenceNode:
             items = [self.build(item, depth + 1) for item in raw.value]
             return Sequence(self.source, self.base + raw.start_mark.index, self._end(raw, items), items)
@@ -145,13 +154,17 @@ class _Builder:
         """A block collection ends with its last child, not where libyaml meets the next token."""
         if raw.flow_style or not children:
             return int(self.base + raw.end_mark.index)
-        return children[-1].end
+        if self.seen is None:
+            return children[-1].end
+        # an alias has the place of what it stands for, mostly above the collection it is used in
+        start = int(self.base + raw.start_mark.index)
+        return max((child.end for child in children if child.start >= start), default=start + 1)
 
     def _mapping(self, raw: MappingNode, depth: int) -> Mapping:
         entries: dict[str, Node] = {}
         keys: dict[str, Scalar] = {}
         merged: list[Mapping] = []
-        values: list[Node] = []
+        children: list[Node] = []
         for raw_key, raw_value in raw.value:
             if raw_key.__class__ is not ScalarNode:
                 self.result.has_complex_key = True
@@ -159,7 +172,7 @@ class _Builder:
             key = self.build(raw_key, depth + 1)
             assert isinstance(key, Scalar)
             value = self.build(raw_value, depth + 1)
-            values.append(value)
+            children += (key, value)
             if key.text == _MERGE_KEY and not key.style:
                 merged += _merge_sources(value)
                 continue
@@ -172,15 +185,16 @@ class _Builder:
                 if name not in entries:
                     entries[name] = node
                     keys[name] = other.keys[name]
-        end = max(self._end(raw, values), raw.start_mark.index + self.base)
-        return Mapping(self.source, self.base + raw.start_mark.index, end, entries, keys)
+        start = self.base + raw.start_mark.index
+        return Mapping(self.source, start, self._end(raw, children), entries, keys)
 
     def _report_duplicate(self, key: Scalar, first: Scalar) -> None:
         self.result.problems.append(
             Problem(
                 "duplicate-key",
                 key.content,
-                f"the key {key.text!r} stands twice in one mapping: kubectl refuses it, other tools keep one of the two",
+                f"the key {key.text!r} stands twice in one mapping: kubectl refuses it,"
+                " other tools keep one of the two",
                 "Keep one of them.",
                 ((first.content, "first set here"),),
             )

@@ -11,6 +11,8 @@ from vllmlint.manifest.text import Place, SourceText
 
 #: A step in an object: a mapping key or a sequence index.
 Step: TypeAlias = str | int
+#: Length of the escapes of double quoted scalars that are longer than two characters.
+_ESCAPE_LENGTHS = {"x": 4, "u": 6, "U": 10}
 
 
 class Node:
@@ -34,7 +36,11 @@ class Node:
         for step in route:
             if isinstance(node, Mapping) and isinstance(step, str):
                 node = node.entries.get(step)
-            elif isinstance(node, Sequence) and isinstance(step, int) and -len(node.items) <= step < len(node.items):
+            elif (
+                isinstance(node, Sequence)
+                and isinstance(step, int)
+                and -len(node.items) <= step < len(node.items)
+            ):
                 node = node.items[step]
             else:
                 return None
@@ -86,7 +92,9 @@ class Scalar(Node):
 
     __slots__ = ("style", "tag", "text")
 
-    def __init__(self, source: SourceText, start: int, end: int, text: str, style: str, tag: str | None) -> None:
+    def __init__(
+        self, source: SourceText, start: int, end: int, text: str, style: str, tag: str | None
+    ) -> None:
         self.source = source
         self.start = start
         self.end = end
@@ -98,7 +106,11 @@ class Scalar(Node):
     def value(self) -> Plain:
         """The value as kubectl reads it: a quoted or block scalar is a string, a plain one is resolved."""
         if self.tag is not None:
-            return resolve_plain(self.text) if self.tag.rpartition(":")[2] in {"int", "float", "bool", "null"} else self.text
+            return (
+                resolve_plain(self.text)
+                if self.tag.rpartition(":")[2] in {"int", "float", "bool", "null"}
+                else self.text
+            )
         return self.text if self.style else resolve_plain(self.text)
 
     @property
@@ -111,15 +123,24 @@ class Scalar(Node):
         offsets = source_offsets(self.source.text, self.start, self.end, self.style, self.text)
         if start >= end:
             return Place(self.source, offsets[start], offsets[start])
-        # in the middle the next character may stand behind a fold or an indent; at the end the last
-        # offset knows how long an escape is
-        stop = offsets[end] if end == len(self.text) else offsets[end - 1] + 1
+        # in the middle the next character may stand behind a fold or an indent
+        last = offsets[end - 1]
+        stop = offsets[end] if end == len(self.text) else last + self._width(last)
         return Place(self.source, offsets[start], stop)
+
+    def _width(self, offset: int) -> int:
+        """How many characters of the source stand for the one of the value that begins at `offset`."""
+        text = self.source.text
+        if self.style == "'" and text.startswith("''", offset):
+            return 2
+        if self.style == '"' and text.startswith("\\", offset):
+            return _ESCAPE_LENGTHS.get(text[offset + 1 : offset + 2], 2)
+        return 1
 
     @property
     def content(self) -> Place:
         """The place of the text itself, without quotes or a block header."""
-        if not self.style or not self.text:
+        if not self.text or (not self.style and self.source.text[self.start] not in "&!"):
             return self.place
         return self.part(0, len(self.text.rstrip("\n")) or len(self.text))
 

@@ -15,13 +15,13 @@ from vllmlint.manifest.nodes import Node
 from vllmlint.manifest.problem import Problem
 from vllmlint.manifest.text import BOM_BYTES, Place, SourceText
 
-#: A document marker: `---` alone at the start of a line ends a document wherever it stands.
-_MARKER = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
+#: A document marker: alone at the start of a line it ends a document wherever it stands.
+_MARKER = re.compile(r"^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)", re.MULTILINE)
 #: Only directives and comments: belongs to the document that follows.
 _NO_CONTENT = re.compile(r"(?:[ \t]*(?:[#%].*)?\r?(?:\n|\Z))*\Z")
 #: Actions that only Helm's (or another Go) template engine gives a meaning to.
 _HELM_ACTION = re.compile(
-    r"\{\{-?\s*(?:/\*|\$|\.(?:Values|Release|Chart|Files|Capabilities|Template)\b|"
+    r"\{\{-?\s*(?:/\*|\$(?!(?:labels|externalLabels|value)\b)|\.(?:Values|Release|Chart|Files|Capabilities|Template)\b|"
     r"(?:include|template|tpl|toYaml|if|else|end|range|with|define|block|fail|required|default|printf|quote)\b)"
 )
 _JINJA_STATEMENT = re.compile(r"^[ \t]*\{%-?\s", re.MULTILINE)
@@ -74,8 +74,9 @@ def read_manifest(path: str, data: bytes) -> SourceFile:
     except UnicodeDecodeError as error:
         return _undecodable(path, data[bom_length:], bom_length, error)
     result = SourceFile(source)
+    index = 0
     for start, end in _chunks(source.text):
-        if len(result.documents) + len(result.skipped) >= limits.MAX_DOCUMENTS:
+        if index >= limits.MAX_DOCUMENTS:
             place = Place(source, start, min(start + 3, end))
             result.problems.append(
                 Problem(
@@ -86,52 +87,73 @@ def read_manifest(path: str, data: bytes) -> SourceFile:
                 )
             )
             break
-        _read_chunk(result, start, end)
+        index += _read_chunk(result, start, end, index)
     return result
 
 
 def _chunks(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of each stretch that may hold a document, its `---` line included."""
-    starts = [0]
-    if "---" in text:
-        starts += [match.start() for match in _MARKER.finditer(text) if match.start() > 0]
-    for number, start in enumerate(starts):
-        end = starts[number + 1] if number + 1 < len(starts) else len(text)
-        body = start + 3 if text.startswith("---", start) else start
-        if not _NO_CONTENT.match(text, body, end):
-            yield start, end
+    """Start and end of each stretch that holds a document, its `---` line and directives included."""
+    start = 0
+    for match in _MARKER.finditer(text) if "---" in text or "..." in text else ():
+        at = match.start()
+        if match[0] == "---" and _is_head(text, start, at):
+            continue
+        if _has_content(text, start, at):
+            yield start, at
+        line_end = text.find("\n", at)
+        start = at if match[0] == "---" else line_end + 1 if line_end >= 0 else len(text)
+    if _has_content(text, start, len(text)):
+        yield start, len(text)
 
 
-def _read_chunk(result: SourceFile, start: int, end: int) -> None:
+def _has_content(text: str, start: int, end: int) -> bool:
+    """Whether there is more than a `---`, comments and directives."""
+    body = start + 3 if text.startswith("---", start) else start
+    return _NO_CONTENT.match(text, body, end) is None
+
+
+def _is_head(text: str, start: int, end: int) -> bool:
+    """Whether directives stand in front of a `---`: they belong to its document."""
+    directive = text.startswith("%", start) or text.find("\n%", start, end) >= 0
+    return directive and _NO_CONTENT.match(text, start, end) is not None
+
+
+def _read_chunk(result: SourceFile, start: int, end: int, index: int) -> int:
+    """Read the documents between two offsets, the first of which has number `index`; how many there are."""
     source = result.source
     chunk = source.text[start:end]
-    index = len(result.documents) + len(result.skipped) + sum(p.kind == "document-unparsable" for p in result.problems)
     templated = "{{" in chunk or "{%" in chunk
     try:
         composed = compose_document(source, start, end)
     except DocumentError as error:
         result.problems.append(Problem(error.kind, error.place, error.message, error.help))
-        return
+        return 1
     except (YAMLError, ValueError) as error:
         if templated:
             _skip_template(result, index, start, end, chunk)
         else:
             result.problems.append(_syntax_problem(source, start, end, error))
-        return
-    if templated and (composed.has_complex_key or _HELM_ACTION.search(chunk) or _JINJA_STATEMENT.search(chunk)):
+        return 1
+    if templated and (composed.has_complex_key or _HELM_ACTION.search(chunk) or _is_jinja(composed, chunk)):
         _skip_template(result, index, start, end, chunk)
-        return
-    _keep(result, index, start, end, composed)
-
-
-def _keep(result: SourceFile, index: int, start: int, end: int, composed: Composed) -> None:
+        return 1
     result.problems.extend(composed.problems)
     for offset, root in enumerate(composed.roots):
-        result.documents.append(Document(index + offset, Place(result.source, start, end), root))
+        result.documents.append(Document(index + offset, Place(source, start, end), root))
+    return len(composed.roots)
+
+
+def _is_jinja(composed: Composed, chunk: str) -> bool:
+    """Whether a document that parses is still a Jinja template: a ConfigMap may well hold a chat template."""
+    if _JINJA_STATEMENT.search(chunk) is None:
+        return False
+    return any(root.string("kind") != "ConfigMap" for root in composed.roots)
 
 
 def _skip_template(result: SourceFile, index: int, start: int, end: int, chunk: str) -> None:
-    kind = "Helm template" if _HELM_ACTION.search(chunk) else "Jinja template" if "{%" in chunk else "template"
+    kind = (
+        "Helm template" if _HELM_ACTION.search(chunk) else "Jinja template" if "{%" in chunk else "template"
+    )
     first = start + max(chunk.find("{{"), 0) if "{{" in chunk else start
     place = Place(result.source, first, min(first + 2, end))
     result.skipped.append(Skipped(index, place, f"unrendered {kind}"))
@@ -139,7 +161,7 @@ def _skip_template(result: SourceFile, index: int, start: int, end: int, chunk: 
 
 def _syntax_problem(source: SourceText, start: int, end: int, error: Exception) -> Problem:
     """A syntax error with its place; libyaml counts from the start of the chunk."""
-    offset, reason, related = start, str(error), ()
+    offset, reason = start, str(error)
     if isinstance(error, MarkedYAMLError):
         reason = error.problem or "the document does not parse"
         mark = error.problem_mark or error.context_mark
@@ -149,23 +171,31 @@ def _syntax_problem(source: SourceText, start: int, end: int, error: Exception) 
         if error.context and error.context_mark is not None and mark is not error.context_mark:
             reason = f"{reason} ({error.context})"
     elif isinstance(error, ReaderError):
-        reason = f"{error.reason} (#x{ord(error.character):04x})" if isinstance(error.character, str) else error.reason
+        character = f" (#x{ord(error.character):04x})" if isinstance(error.character, str) else ""
+        reason = error.reason + character
         offset = start + _characters(source.text[start:end], error.position)
     offset = min(offset, max(len(source.text) - 1, 0))
     hint = "A tab cannot indent YAML: use spaces." if source.text[offset : offset + 1] == "\t" else ""
     place = Place(source, offset, min(offset + 1, len(source.text)))
-    return Problem("document-unparsable", place, f"the document is not valid YAML: {reason}", hint, related)
+    return Problem("document-unparsable", place, f"the document is not valid YAML: {reason}", hint)
 
 
 def _characters(text: str, byte_offset: int) -> int:
-    return byte_offset if text.isascii() else len(text.encode("utf-8")[:byte_offset].decode("utf-8", "ignore"))
+    return (
+        byte_offset if text.isascii() else len(text.encode("utf-8")[:byte_offset].decode("utf-8", "ignore"))
+    )
 
 
 def _too_large(path: str, size: int) -> SourceFile:
     source = SourceText(path, "")
     mib = limits.MAX_FILE_BYTES // (1024 * 1024)
-    message = f"the file has {size / 1024 / 1024:.0f} MiB, more than the {mib} MiB that are read: nothing in it is linted"
-    return SourceFile(source, problems=[Problem("limit-exceeded", Place(source, 0, 0), message, "Split the file.")])
+    message = (
+        f"the file has {size / 1024 / 1024:.0f} MiB, more than the {mib} MiB that are read:"
+        " nothing in it is linted"
+    )
+    return SourceFile(
+        source, problems=[Problem("limit-exceeded", Place(source, 0, 0), message, "Split the file.")]
+    )
 
 
 def _undecodable(path: str, data: bytes, bom_length: int, error: UnicodeDecodeError) -> SourceFile:
@@ -174,4 +204,6 @@ def _undecodable(path: str, data: bytes, bom_length: int, error: UnicodeDecodeEr
     name = "UTF-16" if data[:2] in {b"\xff\xfe", b"\xfe\xff"} else "not UTF-8"
     message = f"the file is {name}: byte {data[error.start]:#04x} cannot be read, so nothing in it is linted"
     place = Place(source, offset, min(offset + 1, len(source.text)))
-    return SourceFile(source, problems=[Problem("document-unparsable", place, message, "Save the file as UTF-8.")])
+    return SourceFile(
+        source, problems=[Problem("document-unparsable", place, message, "Save the file as UTF-8.")]
+    )

@@ -35,9 +35,11 @@ def _step(node: Node, offset: int) -> Step | None:
     if isinstance(node, Mapping):
         for name, value in node.entries.items():
             key = node.keys[name]
-            if key.start <= offset < key.end or value.start <= offset < max(value.end, value.start + 1):
+            # what stands between a key and its value (the colon, a comment) belongs to both; an alias's
+            # value stands elsewhere
+            end = value.start if value.start >= key.end else key.end
+            if key.start <= offset < end or value.start <= offset < max(value.end, value.start + 1):
                 return name
-        # between a key and its value (the colon, an anchor): belongs to the last key before it
     elif isinstance(node, Sequence):
         for index, item in enumerate(node.items):
             if item.start <= offset < max(item.end, item.start + 1):

@@ -49,12 +49,16 @@ def _images(servers: Iterable[Server]) -> str:
     unknown = {
         image.reference: one.release
         for image, one in images
-        if one.release_certainty == "assumed" and not image.unresolved and not is_official(image.full_repository)
+        if one.release_certainty == "assumed"
+        and not image.unresolved
+        and not is_official(image.full_repository)
     }
     if unknown:
         lines.append("  # the tags of these do not say which vLLM is inside: correct the releases")
         lines.append("  releases:")
-        lines += [f"    - {{match: {_text(name)}, vllm: {release}}}" for name, release in sorted(unknown.items())]
+        lines += [
+            f"    - {{match: {_text(name)}, vllm: {release}}}" for name, release in sorted(unknown.items())
+        ]
     return "\n".join(lines)
 
 
@@ -63,14 +67,20 @@ def _models(servers: Iterable[Server]) -> str:
     for server in servers:
         if server.model.kind == "hub" and server.model.source != "default":
             value = server.get("revision")
-            revision = value.value if value.known and value.explicit and isinstance(value.value, str) else None
+            revision = (
+                value.value if value.known and value.explicit and isinstance(value.value, str) else None
+            )
             revisions[server.model.id] = revision or revisions.get(server.model.id)
     if not revisions:
         return ""
     lines = ["models:"]
     for model, revision in sorted(revisions.items()):
         lines.append(f"  - id: {_text(model)}")
-        lines.append(f"    revision: {_text(revision)}" if revision else "    # revision: <the commit that is to be served>")
+        lines.append(
+            f"    revision: {_text(revision)}"
+            if revision
+            else "    # revision: <the commit that is to be served>"
+        )
     return "\n".join(lines)
 
 
@@ -86,7 +96,9 @@ def _pools(servers: Iterable[Server]) -> str:
             pools.setdefault(name, _pool(labels, server.workload))
     if not pools:
         return ""
-    lines = ["nodePools:  # from the nodeSelectors and tolerations found; add gpu, gpusPerNode, nodes, spareGpus"]
+    lines = [
+        "nodePools:  # from the nodeSelectors and tolerations found; add gpu, gpusPerNode, nodes, spareGpus"
+    ]
     for name, body in sorted(pools.items()):
         lines += [f"  {_text(name)}:", *body]
     return "\n".join(lines)

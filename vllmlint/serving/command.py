@@ -33,9 +33,11 @@ SERVER_MODULES = frozenset(
 )
 _SERVER_FILES = ("vllm/entrypoints/openai/api_server.py", "vllm/entrypoints/api_server.py")
 #: Commands that only speak of a server.
-_TALKERS = frozenset({"echo", "printf", "grep", "pgrep", "pkill", "curl", "wget", "which", "cat", "sed", "awk"})
-#: Options of a shell that take the next word.
-_SHELL_VALUE_OPTIONS = frozenset({"-o", "+o", "-O", "+O", "--rcfile", "--init-file"})
+_TALKERS = frozenset(
+    {"echo", "printf", "grep", "pgrep", "pkill", "curl", "wget", "which", "cat", "sed", "awk"}
+)
+#: Long options of a shell that take the next word.
+_SHELL_VALUE_OPTIONS = frozenset({"--rcfile", "--init-file"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,9 @@ def read_command(
     """
     command = container.command or ()
     argv = tuple(word_of(node, env) for node in (*command, *(container.args or ())))
-    return CommandLine(argv, bool(command), _shell_script(argv, env, env_complete, mounted or (lambda _path: None)))
+    return CommandLine(
+        argv, bool(command), _shell_script(argv, env, env_complete, mounted or (lambda _path: None))
+    )
 
 
 def explicit_invocation(line: CommandLine) -> Invocation | None:
@@ -142,7 +146,11 @@ def _find(words: tuple[Word, ...]) -> Invocation | None:
             return Invocation("serve", words[index + 2 :], words[: index + 2])
         if text == "-m" and following in SERVER_MODULES:
             return Invocation("module", words[index + 2 :], words[: index + 2])
-        if text == "-m" and following in {"vllm.entrypoints.cli.main", "vllm"} and _text(words, index + 2) == "serve":
+        if (
+            text == "-m"
+            and following in {"vllm.entrypoints.cli.main", "vllm"}
+            and _text(words, index + 2) == "serve"
+        ):
             return Invocation("serve", words[index + 3 :], words[: index + 3])
         if text.endswith(_SERVER_FILES):
             return Invocation("module", words[index + 1 :], words[: index + 1])
@@ -172,7 +180,9 @@ def _shell_script(
 
     known = {name: variable.value for name, variable in env.items()}
     positional = [one.text for one in rest]
-    return ShellScript(shell, word, parse_script(word.text or "", known, positional, env_complete=env_complete))
+    return ShellScript(
+        shell, word, parse_script(word.text or "", known, positional, env_complete=env_complete)
+    )
 
 
 def _script_word(
@@ -184,13 +194,17 @@ def _script_word(
         option = argv[index].text
         if option is None:
             return None
-        if option in _SHELL_VALUE_OPTIONS:
-            index += 2
-        elif from_words or not option.startswith(("-", "+")):
+        if not option.startswith(("-", "+")):
             break
-        else:
-            from_words = option.startswith("-") and not option.startswith("--") and "c" in option
-            index += 1
+        index += 1
+        if option in {"-", "--"}:
+            break
+        if option.startswith("--"):
+            index += option in _SHELL_VALUE_OPTIONS
+            continue
+        from_words = from_words or (option.startswith("-") and "c" in option)
+        # each `o` in a bundle such as `-euo` takes a word of its own: `pipefail`
+        index += option.count("o") + option.count("O")
     if index >= len(argv):
         return None
     word = argv[index]
@@ -208,7 +222,11 @@ def _whole(file: Scalar) -> Word:
 def _shebang_shell(text: str) -> str:
     """The shell that a script's first line names; sh where it names none."""
     first = text.partition("\n")[0]
-    name = _base_name(first.removeprefix("#!").split()[-1]) if first.startswith("#!") and first[2:].split() else ""
+    name = (
+        _base_name(first.removeprefix("#!").split()[-1])
+        if first.startswith("#!") and first[2:].split()
+        else ""
+    )
     return name if name in SHELLS else "sh"
 
 
@@ -220,7 +238,9 @@ def _skip_launchers(argv: Sequence[Word]) -> int:
         if name not in {"tini", "dumb-init", "env", "exec", "nohup", "catatonit", "sudo"}:
             return index
         index += 1
-        while index < len(argv) and ((argv[index].text or "").startswith("-") or "=" in (argv[index].text or "")):
+        while index < len(argv) and (
+            (argv[index].text or "").startswith("-") or "=" in (argv[index].text or "")
+        ):
             index += 1
     return index
 

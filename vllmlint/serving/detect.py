@@ -29,7 +29,21 @@ from vllmlint.serving.words import unknown_word
 _SERVE_ENTRYPOINT_SINCE = "0.11.1"
 #: Programs that an image's arguments may name instead of the server's own arguments.
 _PROGRAMS = frozenset(
-    {"sh", "bash", "python", "python3", "sleep", "tail", "ray", "tini", "env", "exec", "echo", "bench", "torchrun"}
+    {
+        "sh",
+        "bash",
+        "python",
+        "python3",
+        "sleep",
+        "tail",
+        "ray",
+        "tini",
+        "env",
+        "exec",
+        "echo",
+        "bench",
+        "torchrun",
+    }
 )
 #: Flags that together with `--model` no other engine has: enough to know vLLM behind any image.
 _TELLING_FLAGS = (
@@ -93,9 +107,7 @@ def find_server(container: Container, policy: ImagePolicy, config_map: ConfigMap
         return None
     env = read_env(container.node, config_map)
     mounted = partial(mounted_file, container, config_map=config_map)
-    line = read_command(
-        container, env, env_complete=is_complete(container.node, config_map), mounted=mounted
-    )
+    line = read_command(container, env, env_complete=is_complete(container.node, config_map), mounted=mounted)
     release, certainty = _release_of(image, facts, rule, policy)
     candidate = _Candidate(container, image, facts, rule, env, line, release)
     invocation = explicit_invocation(line) or _implied_invocation(candidate) or _opaque_invocation(candidate)
@@ -110,7 +122,9 @@ def find_server(container: Container, policy: ImagePolicy, config_map: ConfigMap
 def _speaks_of_vllm(container: Container) -> bool:
     """Cheap test before anything is parsed: most containers of a cluster have nothing to do with vLLM."""
     words = (*(container.command or ()), *(container.args or ()))
-    return any("vllm" in word.text or word.text.startswith("--model") or word.text.endswith(".sh") for word in words)
+    return any(
+        "vllm" in word.text or word.text.startswith("--model") or word.text.endswith(".sh") for word in words
+    )
 
 
 def _release_of(
@@ -170,7 +184,9 @@ def _arguments_tell(line: CommandLine, facts: ImageFacts | None) -> bool:
         return False
     names = {(word.text or "").partition("=")[0].replace("_", "-") for word in line.argv}
     named = facts is not None and facts.role == "server"
-    return bool(names & {"--model", "--served-model-name"}) and (named or any(flag in names for flag in _TELLING_FLAGS))
+    return bool(names & {"--model", "--served-model-name"}) and (
+        named or any(flag in names for flag in _TELLING_FLAGS)
+    )
 
 
 def _opaque_invocation(candidate: _Candidate) -> Invocation | None:

@@ -44,7 +44,9 @@ class ImageReference:
         """The characters of the tag; of the whole reference when there is none."""
         if not self.tag:
             return self.node.content
-        end = len(self.reference) - (len(self.digest) + 1 if self.digest else 0)
+        text = self.node.text
+        blanks = len(text) - len(text.lstrip())
+        end = blanks + len(self.reference) - (len(self.digest) + 1 if self.digest else 0)
         return self.node.part(end - len(self.tag), end)
 
 

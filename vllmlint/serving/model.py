@@ -10,8 +10,11 @@ from vllmlint.manifest.text import Place
 
 ModelKind = Literal["hub", "path", "url", "unknown"]
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?\Z")
-_PLACEHOLDER = re.compile(r"\$\{|\$\(|\{\{|\$[A-Za-z_]|<[A-Za-z_ -]+>|\0")
+#: `org/name`, and `org/name:Q4_K_M` for one file of a GGUF repository.
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*(?::[\w.-]+)?)?\Z")
+_PLACEHOLDER = re.compile(
+    r"\$\{|\$\(|\{\{|\$[A-Za-z_]|<[A-Za-z_ -]+>|\0|\b(?:__[A-Z_]+__|REPLACE_\w+|V_[A-Z_]+)\b"
+)
 
 
 @dataclass(frozen=True, slots=True)

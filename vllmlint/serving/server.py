@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 ReleaseCertainty = Literal["certain", "likely", "contract", "assumed"]
 
+#: A whole number of devices.
+_COUNT = re.compile(r"[0-9]{1,9}")
 #: vLLM's port when `--port` is not given (vllm-command-line.md, section 3).
 DEFAULT_PORT = 8000
 
@@ -238,7 +241,9 @@ class Server:
                 accelerator = accelerator_of(name)
                 if accelerator is not None and name not in found:
                     text = node.text.strip()
-                    found[name] = GpuRequest(name, accelerator, int(text) if text.isdigit() else None, node)
+                    found[name] = GpuRequest(
+                        name, accelerator, int(text) if _COUNT.fullmatch(text) else None, node
+                    )
         return tuple(found.values())
 
     @property

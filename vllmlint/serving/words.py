@@ -41,13 +41,16 @@ class Word:
         """The characters of `text[start:end]` in the file; an expanded variable counts whole."""
         if self.text is None or end <= start or end > len(self.offsets):
             return self.place
-        first, last = self.offsets[start], self.offsets[end - 1]
-        source = self.scalar.text
-        stop = last + 1
-        if source[last : last + 1] == "$" and self.text[end - 1] != "$":
-            match = _EXPANSION.match(source, last)
-            stop = match.end() if match is not None else stop
-        return self.scalar.part(first, stop)
+        stop = _after(self.scalar.text, self.offsets[end - 1], self.text[end - 1])
+        return self.scalar.part(self.offsets[start], stop)
+
+
+def _after(source: str, offset: int, character: str) -> int:
+    """The offset behind what gave `character`: a variable's reference counts whole."""
+    if character != "$" and source.startswith("$", offset):
+        match = _EXPANSION.match(source, offset)
+        return match.end() if match is not None else offset + 1
+    return offset + 1
 
 
 def word_of(scalar: Scalar, env: Mapping[str, EnvVar]) -> Word:
@@ -59,13 +62,14 @@ def word_of(scalar: Scalar, env: Mapping[str, EnvVar]) -> Word:
 def shell_word(word: ShellWord, script: Word) -> Word:
     """A word of a shell script that itself is a word of the command line."""
     outer = script.offsets
-    last = len(script.scalar.text)
+    source, text = script.scalar.text, script.text or ""
 
     def translate(offset: int) -> int:
-        return outer[offset] if offset < len(outer) else last
+        return outer[offset] if offset < len(outer) else len(source)
 
-    offsets = [translate(offset) for offset in word.offsets]
-    return Word(word.text, script.scalar, offsets, translate(word.start), translate(word.end - 1) + 1)
+    start, last = translate(word.start), word.end - 1
+    end = _after(source, translate(last), text[last : last + 1]) if word.end > word.start else start
+    return Word(word.text, script.scalar, [translate(offset) for offset in word.offsets], start, end)
 
 
 def unknown_word(scalar: Scalar) -> Word:

@@ -10,9 +10,13 @@ from pathlib import Path
 #: What is read when a directory is given.
 MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")
 #: Directories that hold other people's or generated files.
-SKIPPED_DIRECTORIES = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__", ".tox", ".terraform"})
+SKIPPED_DIRECTORIES = frozenset(
+    {".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__", ".tox", ".terraform"}
+)
 #: Files that configure this tool or hold its output are no manifests.
-OWN_FILES = frozenset({"vllmlint.yaml", ".vllmlint.yaml", ".pre-commit-config.yaml", ".pre-commit-hooks.yaml"})
+OWN_FILES = frozenset(
+    {"vllmlint.yaml", ".vllmlint.yaml", ".pre-commit-config.yaml", ".pre-commit-hooks.yaml"}
+)
 
 
 class SourceError(Exception):
@@ -71,7 +75,11 @@ def sibling_inputs(inputs: Sequence[Input]) -> list[Input]:
         while directory not in directories:
             directories.add(directory)
             parent = os.path.dirname(directory)
-            if parent == directory or os.path.exists(os.path.join(directory, ".git")) or directory == os.getcwd():
+            if (
+                parent == directory
+                or os.path.exists(os.path.join(directory, ".git"))
+                or directory == os.getcwd()
+            ):
                 break
             directory = parent
     here = os.getcwd()
@@ -79,7 +87,9 @@ def sibling_inputs(inputs: Sequence[Input]) -> list[Input]:
     for directory in sorted(directories):
         for entry in sorted(os.scandir(directory), key=lambda e: e.name):
             if entry.is_file() and _is_manifest(entry.name) and entry.path not in given:
-                path = os.path.relpath(entry.path, here) if entry.path.startswith(here + os.sep) else entry.path
+                path = (
+                    os.path.relpath(entry.path, here) if entry.path.startswith(here + os.sep) else entry.path
+                )
                 found.append(Input(_display(path), discovered=True))
     return found
 
