@@ -22,8 +22,8 @@ LOUD = (
     "socket.", "subprocess.", "urllib.", "http.", "ftplib.", "smtplib.", "webbrowser.",
     "sqlite3.", "syslog.", "pty.",
     "os.exec", "os.posix_spawn", "os.spawn", "os.system", "os.mkdir", "os.rename", "os.remove", "os.rmdir",
-    "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown", "os.utime", "os.putenv", "os.unsetenv", "os.kill",
-    "shutil.", "tempfile.",
+    "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown", "os.utime",
+    "os.putenv", "os.unsetenv", "os.kill", "shutil.", "tempfile.",
 )
 
 def watch(event, arguments):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 from vllmlint.manifest.nodes import Node, Scalar
 from vllmlint.manifest.text import Place
 from vllmlint.severity import Confidence, Severity

@@ -47,12 +47,12 @@ _POOLING_NAME = re.compile(
 #: Families whose config.json names less than 64k tokens: the default is then no surprise. Variants with a
 #: longer context say so in their name.
 _SHORT_CONTEXT = re.compile(
-    r"(?<![a-z])(?:opt-\d|gpt2|phi-[124](?!\d)|tinyllama|smollm|falcon-\d|yi-\d|vicuna|codellama|olmo-2|llava-1\.5"
-    r"|gemma-(?:1\.1-)?[27]b|gemma-2-|(?:meta-)?llama-2-|(?:meta-)?llama-3-\d|mistral-7b|mixtral-8x7b"
+    r"(?<![a-z])(?:opt-\d|gpt2|qwen2-audio|phi-[124](?!\d)|tinyllama|smollm|falcon-\d|yi-\d|vicuna|codellama|olmo-2|llava-1\.5"
+    r"|gemma-(?:1\.1-)?[27]b|gemma-2-|gemma-3-1b|(?:meta-)?llama-2-|(?:meta-)?llama-3-\d|mistral-7b|mixtral-8x7b"
     r"|qwen2(?:\.5)?-(?:coder-|math-|omni-)?\d|qwen3-\d)",
     re.IGNORECASE,
 )
-_LONG_VARIANT = re.compile(r"2507|\d{3,}k|\dm(?![a-z])|long|gradient", re.IGNORECASE)
+_LONG_VARIANT = re.compile(r"2507|\d{3,}k|(?<!\d)(?:[124]|10)m(?![a-z])|long|gradient", re.IGNORECASE)
 _POOLING_TASKS = frozenset(
     {"embed", "embedding", "classify", "score", "reward", "transcription", "pooling", "draft"}
 )
@@ -64,12 +64,14 @@ _AUTO_SINCE = "0.14.0"
 class _Need:
     """What a server puts into /dev/shm.
 
-    `size` in bytes is the sum at its largest, `checked` the largest piece that vLLM looks for at start (0:
-    it looks for none), `parts` the pieces in words, `place` the characters of the setting behind them.
+    `size` in bytes is the sum at its largest, `checked` the largest piece for which vLLM wants room at start
+    (0: it does not look), `piece` that one in words, `parts` all of them, `place` the characters of the
+    setting behind them. `certain` when the release is known for sure.
     """
 
     size: int
     checked: int
+    piece: str
     parts: str
     place: Place
     certain: bool
@@ -87,15 +89,16 @@ def shm_missing_for_tp(server: Server, world: World) -> Iterator[Finding]:
     if need is None:
         return
     processes = _processes(server)
-    who = f"{processes} GPU processes share" if processes > 1 else "the multimodal cache lies in"
+    who = f"{processes} GPU processes share" if processes > 1 else f"{need.parts} lies in"
     if need.checked > _RUNTIME_SHM:
-        missing = need.checked // _MIB
-        outcome = f"vLLM stops at start with `Insufficient space in /dev/shm: {missing} MiB required`"
+        outcome = f"{need.piece} does not fit, and vLLM stops at start with `Insufficient space in /dev/shm`"
+    elif processes > 1:
+        outcome = "NCCL or vLLM fail with a shared memory error or a bus error, at start or under load"
     else:
-        outcome = "NCCL or vLLM then fail with a shared memory error or a bus error, at start or under load"
+        outcome = "the server starts, and a process dies of a bus error when the cache has grown past that"
     yield Finding(
         need.place,
-        f"{who} /dev/shm, and without a volume there it has 64 MiB: {outcome}",
+        f"{who} /dev/shm, which without a volume has 64 MiB: {outcome}",
         f"Add `volumes: [{{name: shm, emptyDir: {{medium: Memory, sizeLimit: {_advised(need.size)}}}}}]` "
         "and `volumeMounts: [{name: shm, mountPath: /dev/shm}]`; it counts towards the memory limit only "
         "as far as it is used.",
@@ -127,15 +130,17 @@ def shm_wrong_medium(server: Server, world: World) -> Iterator[Finding]:
         what = f"a {volume.kind} volume on disk"
     else:
         return
+    need = _need(server)
     medium = volume.source.scalar("medium") if volume.source is not None else None
     mount_path = mount.node.scalar("mountPath")
     yield Finding(
         where(medium or volume.node.key(volume.kind) or volume.node),
-        f"/dev/shm is {what}: what the processes exchange is written to disk, so collectives are slow, and "
-        "it counts towards the pod's ephemeral storage or fills the volume",
-        f"Write `emptyDir: {{medium: Memory, sizeLimit: {_advised(_size_of_need(server))}}}` for the volume "
-        f"`{volume.name}`.",
+        f"/dev/shm is {what}: what processes exchange there is written to disk, which slows the collectives "
+        "of several GPUs and counts towards the pod's ephemeral storage or fills the volume",
+        f"Write `emptyDir: {{medium: Memory, sizeLimit: {_advised(need.size if need else 0)}}}` for the "
+        f"volume `{volume.name}`.",
         "on disk",
+        severity=None if need is not None else "info",
         related=(Related(mount_path.content, "mounted here"),) if mount_path is not None else (),
     )
 
@@ -159,13 +164,12 @@ def shm_too_small(server: Server, world: World) -> Iterator[Finding]:
     if not refused and size >= _TOLERANCE * need.size:
         return
     if refused:
-        outcome = f"vLLM finds less than the {_human(need.checked)} that it wants free and stops at start"
+        outcome = f"{need.piece} does not fit: vLLM stops at start with `Insufficient space in /dev/shm`"
     else:
-        outcome = "it starts, and under load a process dies of a bus error when /dev/shm is full"
+        outcome = f"{need.parts} can take {_human(need.size)}: when it is full, a process dies of a bus error"
     yield Finding(
         limit.content,
-        f"/dev/shm holds {_human(size)} and the server can put {_human(need.size)} there ({need.parts}): "
-        f"{outcome}",
+        f"/dev/shm holds {_human(size)}, and {outcome}",
         f"Write `sizeLimit: {_advised(need.size)}`, and keep the container's memory limit above it.",
         f"{_human(need.size)} wanted",
         severity="error" if refused else None,
@@ -230,18 +234,17 @@ def _only_data_parallel(server: Server) -> bool:
 def _need(server: Server) -> _Need | None:
     """What the server puts into /dev/shm; None when a single process needs nothing there."""
     ranks, processes = ranks_of(server), _processes(server)
-    size, checked, parts = 0, 0, []
+    size, checked, piece, parts = 0, 0, "one of vLLM's message queues (240 MiB)", []
     place = None
     if ranks is not None and processes > 1:
         queues = _queues(server, ranks)
         place, size = ranks.place, max(_NCCL_ADVICE, queues)
-        parts.append(
-            f"message queues of {plural(processes, 'process', 'es')}" if queues > _NCCL_ADVICE else "NCCL"
-        )
+        parts.append(f"the message queues of {processes} processes" if queues > _NCCL_ADVICE else "NCCL")
         checked = _ANSWER_QUEUE if queues else 0
         if server.is_set("enable_shm_tensor_arena") and queues:
             size, checked = size + _TENSOR_ARENA * ranks.engines, _TENSOR_ARENA
             place = server.get("enable_shm_tensor_arena").flag_place
+            piece = "the tensor arena (a little over 2 GiB)"
             parts.append("the tensor arena")
     cache = server.get("mm_processor_cache_type")
     if cache.explicit and cache.known and cache.value == "shm":
@@ -249,10 +252,11 @@ def _need(server: Server) -> _Need | None:
         amount = gib.value if gib.known and isinstance(gib.value, int | float) else _CACHE_GIB
         size += int(amount * _GIB)
         place = place or cache.place
-        parts.append(f"the multimodal cache of {amount:g} GiB")
+        parts.append("the multimodal cache")
     if place is None:
         return None
-    return _Need(size, checked, " and ".join(parts), place, server.release_certainty != "assumed")
+    certain = server.release_certainty in {"certain", "contract"}
+    return _Need(size, checked, piece, " and ".join(parts), place, certain)
 
 
 def _queues(server: Server, ranks: Ranks) -> int:
@@ -263,13 +267,10 @@ def _queues(server: Server, ranks: Ranks) -> int:
     return ranks.engines * (_BROADCAST_QUEUE + ranks.engine * _ANSWER_QUEUE)
 
 
-def _size_of_need(server: Server) -> int:
-    need = _need(server)
-    return need.size if need is not None else _NCCL_ADVICE
-
-
 def _gpu_note(server: Server) -> tuple[Related, ...]:
-    return tuple(Related(gpu.node.content, "the GPUs of this pod") for gpu in server.gpus[:1])
+    """The GPUs beside the number of processes, where there are several."""
+    several = [gpu for gpu in server.gpus if gpu.count is not None and gpu.count > 1]
+    return tuple(Related(gpu.node.content, plural(gpu.count or 0, "GPU")) for gpu in several[:1])
 
 
 def _advised(size: int) -> str:

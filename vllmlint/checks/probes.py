@@ -202,7 +202,7 @@ def _scheme_edit(probe: Probe, wanted: str) -> tuple[Place, str] | None:
 
 def probe_needs_api_key(server: Server, world: World) -> Iterator[Finding]:
     """A probe without a key on a path that vLLM guards with one."""
-    key = _api_key(server)
+    key = server.api_key
     if key is None or server.is_headless:
         return
     source, certain = key
@@ -226,22 +226,3 @@ def probe_needs_api_key(server: Server, world: World) -> Iterator[Finding]:
         related=(Related(source, "the key"), *same_in((node.content for node in nodes), nodes[0].content)),
         fix=replace_all("ask /health", ((node.content, "/health") for node in nodes)),
     )
-
-
-def _api_key(server: Server) -> tuple[Place, bool] | None:
-    """Where the API key is set, and whether it is set for certain; None when there is none."""
-    flag = server.get("api_key")
-    if (
-        flag.explicit
-        and flag.flag_place is not None
-        and (not flag.known or flag.value not in ("", [], [""], None))
-    ):
-        return flag.flag_place, True
-    variable = server.env.get("VLLM_API_KEY")
-    if variable is None or variable.value == "":
-        return None
-    entries = (
-        entry for entry in server.container.node.mappings("env") if entry.string("name") == "VLLM_API_KEY"
-    )
-    optional = any(entry.flag("valueFrom", "secretKeyRef", "optional") for entry in entries)
-    return variable.name_node.content, not optional

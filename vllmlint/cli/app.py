@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 from typing import Annotated, Optional
@@ -216,6 +217,9 @@ def _leave(code: int) -> None:
 
 def run() -> None:
     """Run the command line; a closed pipe or an interrupt ends it quietly."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that has no such letter
     # a run is short and its data lives to the end: collecting cycles would only cost time
     gc.disable()
     name = "kubectl vllmlint" if os.path.basename(sys.argv[0]).startswith("kubectl-") else "vllmlint"
@@ -227,3 +231,9 @@ def run() -> None:
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception:
+        # 1 would say that something was found
+        import traceback
+
+        traceback.print_exc()
+        sys.exit(EXIT_INTERNAL)

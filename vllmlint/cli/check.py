@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vllmlint.lint.contracts import ContractError, Contracts
 from vllmlint.lint.result import RunResult
@@ -16,6 +17,9 @@ from vllmlint.lint.selection import SelectionError, check_selectors
 from vllmlint.reports import FORMATS, RenderOptions, render
 from vllmlint.severity import CONFIDENCE_RANK, SEVERITY_RANK, Confidence, Severity
 from vllmlint.sources.files import Input, SourceError, find_inputs, sibling_inputs
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 EXIT_FINDINGS, EXIT_USAGE, EXIT_INTERNAL = 1, 2, 3
 #: A run that takes longer than this shows a progress bar on a terminal.
@@ -98,6 +102,8 @@ def read_stdin(paths: Sequence[str], stdin_filename: str) -> list[Input]:
 
 def _run_options(arguments: CheckArguments) -> RunOptions:
     select, ignore = _split(arguments.select), _split(arguments.ignore)
+    if select is not None and not select:
+        raise UsageError("--select names no rule: leave it out to run what the contract selects")
     check_selectors([*(select or ()), *(ignore or ())])
     minimum = arguments.min_confidence
     if minimum is not None:
@@ -203,21 +209,21 @@ def _progress(total: int) -> Callable[[int], None] | None:
     if not sys.stderr.isatty() or total < 2:
         return None
     started = time.monotonic()
-    bar: list[object] = []
+    bar: list[tuple[Progress, TaskID]] = []
 
     def advance(done: int) -> None:
-        if not bar and time.monotonic() - started < _PROGRESS_AFTER_SECONDS:
-            return
-        from rich.console import Console
-        from rich.progress import Progress
-
         if not bar:
-            progress = Progress(console=Console(stderr=True), transient=True)
-            progress.start()
-            bar.extend((progress, progress.add_task("reading manifests", total=total)))
-        progress, task = bar
-        progress.update(task, completed=done)  # type: ignore[attr-defined]
+            if time.monotonic() - started < _PROGRESS_AFTER_SECONDS:
+                return
+            from rich.console import Console
+            from rich.progress import Progress as Bar
+
+            shown = Bar(console=Console(stderr=True), transient=True)
+            shown.start()
+            bar.append((shown, shown.add_task("reading manifests", total=total)))
+        progress, task = bar[0]
+        progress.update(task, completed=done)
         if done >= total:
-            progress.stop()  # type: ignore[attr-defined]
+            progress.stop()
 
     return advance

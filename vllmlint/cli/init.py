@@ -41,7 +41,9 @@ def run(paths: Sequence[str], output: str, *, force: bool) -> int:
         print(f"vllmlint: cannot write {output}: {error.strerror or error}", file=sys.stderr)
         return EXIT_USAGE
     servers = sum(len(facts.servers) for facts in world.files)
-    print(
-        f"wrote {output} from {len(files)} file{'s' * (len(files) != 1)} with {servers} vLLM server{'s' * (servers != 1)}"
-    )
+    print(f"wrote {output} from {_count(len(files), 'file')} with {_count(servers, 'vLLM server')}")
     return 0
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -71,12 +71,8 @@ def _text(server: dict[str, Any]) -> str:
     for name, probe in server["probes"].items():
         if probe:
             where = f"{probe['path']} " if probe["path"] else ""
-            rows.append(
-                (
-                    f"{name} probe",
-                    f"{probe['type']} {where}on {probe['port']}, fails for good after {probe['budget_seconds']} s",
-                )
-            )
+            budget = f"fails for good after {probe['budget_seconds']} s"
+            rows.append((f"{name} probe", f"{probe['type']} {where}on {probe['port']}, {budget}"))
     lines = [title, *(f"  {label:<16} {value}" for label, value in rows)]
     if server["settings"]:
         lines.append("  settings")

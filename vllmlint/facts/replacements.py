@@ -34,3 +34,9 @@ def replacement_texts(kind: Literal["flags", "env"], name: str, value: str | Non
     if value is None:
         return tuple(text for text in texts if "{value}" not in text)
     return tuple(text.replace("{{", "{").replace("}}", "}").replace("{value}", value) for text in texts)
+
+
+def renamed_keys(flag: str) -> dict[str, str]:
+    """Keys in the JSON value of a flag that have another name now."""
+    keys: dict[str, str] = _file()["keys"].get(flag, {}).get("renamed", {})
+    return keys

@@ -8,6 +8,7 @@ from pathlib import Path
 from vllmlint.contract.discovery import find_contract
 from vllmlint.contract.settings import Contract
 from vllmlint.manifest.problem import Problem
+from vllmlint.sources.files import SourceError
 from vllmlint.world import ContractView
 
 
@@ -18,6 +19,10 @@ class ContractError(Exception):
         super().__init__(f"{path}: the contract is not valid")
         self.path = path
         self.problems = problems
+
+    def __reduce__(self) -> tuple[type[ContractError], tuple[str, list[Problem]]]:
+        """For another process: an exception is built anew from its arguments."""
+        return ContractError, (self.path, self.problems)
 
 
 class Contracts:
@@ -34,14 +39,14 @@ class Contracts:
     def view(self, path: str) -> ContractView:
         """The contract that rules a file, with the file's path relative to the contract.
 
-        Raises `ContractError` when that contract is wrong.
+        Raises `ContractError` when that contract is wrong, and `SourceError` when it cannot be read.
         """
-        directory, _, name = path.rpartition("/")
-        known = self._directories.get(directory, False)
-        if known is False:
-            known = self._for_directory(directory or ("/" if path.startswith("/") else "."))
-            self._directories[directory] = known
-        if not known:
+        slash = path.rfind("/") + 1
+        directory, name = path[:slash], path[slash:]
+        if directory not in self._directories:
+            self._directories[directory] = self._for_directory(directory or ".")
+        known = self._directories[directory]
+        if known is None:
             return ContractView(self._default, path)
         contract, prefix = known
         return ContractView(contract, f"{prefix}/{name}" if prefix else name)
@@ -63,7 +68,11 @@ def _load(path: Path) -> Contract:
     from vllmlint.contract.load import parse_contract
 
     shown = os.path.relpath(path).replace(os.sep, "/")
-    loaded = parse_contract(shown, path.read_bytes(), _read_other)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"cannot read the contract {shown}: {error.strerror or error}") from error
+    loaded = parse_contract(shown, data, _read_other)
     if loaded.contract is None or loaded.problems:
         raise ContractError(shown, loaded.problems)
     return loaded.contract

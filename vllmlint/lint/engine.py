@@ -96,7 +96,10 @@ def _run(
         failed = find_rule(RULE_FAILED)
         if failed is None:
             raise
-        message = f"the rule {rule.name} failed on {_title(subject)} and was not checked: {type(error).__name__}: {error}"
+        message = (
+            f"the rule {rule.name} failed on {_title(subject)} and was not checked:"
+            f" {type(error).__name__}: {error}"
+        )
         finding = Finding(
             _anchor(subject), message, "Please report this with the manifest; -v shows the traceback."
         )
@@ -135,10 +138,10 @@ def _anchor(subject: Subject) -> Place:
 
 def _deduplicate(hits: list[Hit]) -> list[Hit]:
     """One finding for one rule, place and message: an aliased node is met once for each use."""
-    unique: dict[tuple[str, int, int, str], Hit] = {}
+    unique: dict[tuple[str, int, int, int, str], Hit] = {}
     for hit in hits:
         place = hit.finding.place
-        unique.setdefault((hit.rule.id, place.start, place.end, hit.finding.message), hit)
+        unique.setdefault((hit.rule.id, id(place.source), place.start, place.end, hit.finding.message), hit)
     return sorted(
         unique.values(), key=lambda hit: (hit.finding.place.start, hit.rule.id, hit.finding.place.end)
     )
@@ -166,9 +169,10 @@ def _fold(hits: list[Hit]) -> list[Hit]:
 def report(hit: Hit, world: World, occurrence: int, suppressed_by: str = "") -> Reported:
     """The finding as reports show it."""
     finding, obj, container = hit.finding, hit.object, hit.container
-    root = obj.node if obj is not None else None
-    path = format_route(route_of(root, finding.place)) if root is not None else ""
-    document = obj.document if obj is not None else _document_of(hit.facts.file, finding.place)
+    # a setting may stand elsewhere: in a ConfigMap, which has a file and a document of its own
+    here = obj is not None and finding.place.source is obj.file.source
+    path = format_route(route_of(obj.node, finding.place)) if obj is not None and here else ""
+    document = _document_of(hit.facts.file, finding.place, world)
     spot = Spot.of(finding.place)
     related = tuple((Spot.of(one.place), one.label) for one in (*finding.related, *hit.folded))
     edits = (
@@ -197,8 +201,12 @@ def report(hit: Hit, world: World, occurrence: int, suppressed_by: str = "") -> 
     )
 
 
-def _document_of(file: SourceFile, place: Place) -> int:
-    return next((doc.index for doc in file.documents if doc.place.start <= place.start < doc.place.end), 0)
+def _document_of(file: SourceFile, place: Place, world: World) -> int:
+    """The number of the document that holds a place, mostly in `file`; 0 where its file is not linted here."""
+    if place.source is file.source:
+        return file.document_at(place.start)
+    others = (facts.file for facts in world.files if facts.file.source is place.source)
+    return next((other.document_at(place.start) for other in others), 0)
 
 
 def fingerprint_key(hit: Hit) -> tuple[str, ...]:

@@ -152,13 +152,15 @@ class _FileOutcome:
         if ignore.until is not None and ignore.until < self.world.today:
             return (
                 "ignore-expired",
-                f"this ignore of {ignore.rule} ended on {ignore.until.isoformat()}: the finding is shown again",
+                f"this ignore of {ignore.rule} ended on {ignore.until.isoformat()}:"
+                " the finding is shown again",
                 "Mend the cause, or give the ignore a new date and say why.",
             )
         if self.contract.rules.require_reason and not ignore.reason:
             return (
                 "ignore-without-reason",
-                f"the contract wants a reason for every ignore: this one of {ignore.rule} has none and is not applied",
+                f"the contract wants a reason for every ignore: this one of {ignore.rule} has none"
+                " and is not applied",
                 "Say why behind the bracket: `# vllmlint: ignore[rule-name] reason`.",
             )
         if rule is not None and ignore.used and is_mandatory(rule, self.contract):
@@ -170,7 +172,8 @@ class _FileOutcome:
         if not ignore.used and self._is_to_be_used(ignore, rule):
             return (
                 "ignore-unused",
-                f"no finding of {ignore.rule} is left here: the ignore hides nothing, and would hide the next one",
+                f"no finding of {ignore.rule} is left here: the ignore hides nothing,"
+                " and would hide the next one",
                 "Remove it.",
             )
         return None

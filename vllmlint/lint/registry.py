@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from vllmlint.severity import Severity
 from vllmlint.resources import resource
+from vllmlint.severity import Severity
 
 #: Where a rule's page is.
 DOCS_URL = "https://vllmlint.dev/rules/"

@@ -112,7 +112,7 @@ class Selection:
 
 
 def entry_holds(entry: PathRules | ObjectRules, settings: RuleSettings, today: datetime.date) -> bool:
-    """Whether an entry of `perPath` or `perObject` counts: not expired, and with a reason where one is wanted."""
+    """Whether an entry of `perPath` or `perObject` counts: not expired, with a reason where one is wanted."""
     expired = entry.until is not None and entry.until < today
     return not expired and not (settings.require_reason and not entry.reason)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 from collections.abc import Sequence
+from itertools import pairwise
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -19,9 +21,8 @@ def run_sharded(options: RunOptions, shards: int, progress: Progress | None) -> 
     others refer to; then each judges its files with all those objects in sight. Raises what a shard
     raised (`SourceError`, `ContractError`).
     """
-    context = multiprocessing.get_context(
-        "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-    )
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    context: Any = multiprocessing.get_context(method)
     workers = []
     for inputs in _split(options.inputs, shards):
         ours, theirs = context.Pipe()
@@ -54,7 +55,7 @@ def _split(inputs: Sequence[Input], shards: int) -> list[Sequence[Input]]:
     """Consecutive stretches of about the same number of files."""
     size, rest = divmod(len(inputs), shards)
     starts = [number * size + min(number, rest) for number in range(shards + 1)]
-    return [inputs[low:high] for low, high in zip(starts, starts[1:], strict=False)]
+    return [inputs[low:high] for low, high in pairwise(starts)]
 
 
 def _work(connection: Connection, options: RunOptions, inputs: Sequence[Input]) -> None:
@@ -64,7 +65,8 @@ def _work(connection: Connection, options: RunOptions, inputs: Sequence[Input]) 
         connection.send(shard.exported())
         connection.send(shard.judge(connection.recv()))
     except Exception as error:
-        connection.send(error)
+        with contextlib.suppress(OSError):  # the parent has given up on the run
+            connection.send(error)
     finally:
         connection.close()
 

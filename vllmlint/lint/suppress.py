@@ -20,7 +20,9 @@ _MARK = "vllmlint:"
 _COMMENT = re.compile(
     r"#\s*vllmlint:\s*(?P<scope>ignore(?:-file)?)\s*(?:\[(?P<rules>[^\]\n]*)\])?(?P<reason>[^\n]*)"
 )
-_UNTIL = re.compile(r"\buntil\s*=\s*(\S+)")
+_UNTIL = re.compile(r"\buntil\s*=\s*([^\s,;]+)")
+#: Problems for which a document, or the whole file, is not linted.
+_UNREAD = frozenset({"document-unparsable", "limit-exceeded"})
 
 
 @dataclass(slots=True)
@@ -28,8 +30,8 @@ class Ignore:
     """One ignore of one rule.
 
     `place` is the rule's name where it is written. `lines` are the lines it speaks for (empty: all
-    that `holds` covers otherwise). `until` is the last day it holds. `used` is set when it silenced
-    a finding.
+    that `nodes` hold, or the whole file). `until` is the last day it holds. `used` is set when it silenced
+    a finding. `speaks_of_unread` is set when it may mean a document that was not linted.
     """
 
     rule: str
@@ -41,6 +43,7 @@ class Ignore:
     until: datetime.date | None = None
     bad_until: str = ""
     used: bool = field(default=False)
+    speaks_of_unread: bool = False
 
     @property
     def known_rule(self) -> Rule | None:
@@ -49,7 +52,7 @@ class Ignore:
 
     def covers(self, rule: Rule, place: Place, lines: frozenset[int]) -> bool:
         """Whether a finding of `rule` at `place`, on these lines, is meant."""
-        if self.rule not in {rule.name, rule.id, "*", "all"}:
+        if self.rule not in {"*", "all"} and self.known_rule is not rule:
             return False
         if self.scope == "line":
             return bool(self.lines & lines)
@@ -85,8 +88,9 @@ def _from_comment(file: SourceFile, match: re.Match[str], *, alone: bool) -> Ite
     source = file.source
     line = source.line_of(match.start())
     lines = frozenset({line, _next_content_line(file, line)}) if alone else frozenset({line})
-    reason, until, bad = _reason(match["reason"].strip())
+    reason, until, bad = _reason(match["reason"].strip(" \t\r:"))
     scope: Literal["file", "line"] = "file" if match["scope"] == "ignore-file" else "line"
+    unread = _means_unread(file, match.start(), scope)
     if match["rules"] is None:
         place = Place(source, match.start("scope"), match.end("scope"))
         yield Ignore("", place, scope, reason, lines, until=until, bad_until=bad)
@@ -95,10 +99,16 @@ def _from_comment(file: SourceFile, match: re.Match[str], *, alone: bool) -> Ite
     for part in match["rules"].split(","):
         name = part.strip()
         start = offset + (len(part) - len(part.lstrip()) if name else 0)
-        yield Ignore(
-            name, Place(source, start, start + len(name)), scope, reason, lines, until=until, bad_until=bad
-        )
+        place = Place(source, start, start + len(name))
+        yield Ignore(name, place, scope, reason, lines, until=until, bad_until=bad, speaks_of_unread=unread)
         offset += len(part) + 1
+
+
+def _means_unread(file: SourceFile, offset: int, scope: str) -> bool:
+    """Whether a comment may be about a template, or a document that cannot be read."""
+    if not file.skipped and not any(problem.kind in _UNREAD for problem in file.problems):
+        return False
+    return scope == "file" or not any(one.place.start <= offset < one.place.end for one in file.documents)
 
 
 def _next_content_line(file: SourceFile, line: int) -> int:
@@ -139,6 +149,7 @@ def _multi_line_scalars(file: SourceFile) -> list[tuple[int, int]]:
                 found.append((start, node.end))
         elif isinstance(node, Mapping):
             stack += node.entries.values()
+            stack += node.keys.values()
         elif isinstance(node, Sequence):
             stack += node.items
     return found
@@ -160,7 +171,9 @@ def _annotated(node: Node | None, covered: tuple[Node, ...]) -> Iterator[Ignore]
             scalar = node.keys[key]
             name = key.removeprefix(ANNOTATION_PREFIX)
             place = scalar.part(len(ANNOTATION_PREFIX), len(key))
-            reason, until, bad = _reason(value.text if isinstance(value, Scalar) else "")
+            reason, until, bad = _reason(
+                value.text if isinstance(value, Scalar) and not value.is_null else ""
+            )
             yield Ignore(name, place, "object", reason, nodes=covered, until=until, bad_until=bad)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -47,17 +48,26 @@ class Skipped:
 
 @dataclass(slots=True)
 class SourceFile:
-    """One file as it was read: its documents, what was wrong, what was skipped and why."""
+    """One file as it was read: its documents, what was wrong, what was skipped and why.
+
+    `starts` says where the documents begin, those that could not be read included: offset and number.
+    """
 
     source: SourceText
     documents: list[Document] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    starts: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def path(self) -> str:
         """The file as the user named it."""
         return self.source.path
+
+    def document_at(self, offset: int) -> int:
+        """The number of the document that stands at an offset."""
+        before = bisect_right(self.starts, offset, key=lambda pair: pair[0])
+        return self.starts[before - 1][1] if before else 0
 
 
 def read_manifest(path: str, data: bytes) -> SourceFile:
@@ -87,7 +97,10 @@ def read_manifest(path: str, data: bytes) -> SourceFile:
                 )
             )
             break
-        index += _read_chunk(result, start, end, index)
+        count = _read_chunk(result, start, end, index)
+        if count:
+            result.starts.append((start, index))
+        index += count
     return result
 
 

@@ -25,7 +25,7 @@ class Change:
 
     `before` and `after` say in words what each release does with it, `breaks` whether the target
     refuses it, or whatever reads it finds nothing; `replacement` is what to write instead. `place` is
-    None for what is not written. `note` says why it matters.
+    None for what is not written. `note` says why it matters, `message` what vLLM itself says.
     """
 
     kind: ChangeKind
@@ -36,6 +36,7 @@ class Change:
     replacement: str | None = None
     place: Place | None = None
     note: str | None = None
+    message: str | None = None
 
     def row(self) -> dict[str, Any]:
         """The change as plain data."""
@@ -48,6 +49,7 @@ class Change:
             "breaks": self.breaks,
             "replacement": self.replacement,
             "note": self.note,
+            "message": self.message,
             "file": place.source.path if place is not None else None,
             "line": place.line if place is not None else None,
         }
@@ -107,6 +109,8 @@ def reached(release: Release, version: str | None) -> bool:
 
 def shown(value: Any) -> str:
     """A value as one writes it on a command line: JSON for what is more than a word."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
 
 

@@ -86,6 +86,9 @@ def _read_differently(
         return None
     if was is None and now != _ERROR:
         return None
+    if before is not None and before.type != after.type and now != _ERROR:
+        # The tables describe it in another way; that says nothing of what vLLM reads.
+        return None
     place = (variable.value_node or variable.name_node).content
     text = _text(variable)
     if now == _ERROR:

@@ -14,7 +14,9 @@ from vllmlint.serving.release import Release
 from vllmlint.serving.server import Server
 
 #: A request that an exec probe makes to its own pod.
-_LOCAL_URL = re.compile(r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::(?P<port>\d+))?(?P<path>/[\w./-]*)")
+_LOCAL_URL = re.compile(
+    r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::(?P<port>\d+))?(?P<path>/[\w./-]*)"
+)
 
 
 def probe_changes(sides: Sides) -> Iterator[Change]:
@@ -85,7 +87,7 @@ def _existence(sides: Sides, probe: Probe, path: str, place: Place) -> Iterator[
 
 
 def _guard(sides: Sides, probe: Probe, path: str, place: Place) -> Iterator[Change]:
-    if not sides.after.has_api_key or "authorization" in probe.headers or probe.type == "exec":
+    if sides.after.api_key is None or "authorization" in probe.headers or probe.type == "exec":
         return
     now, was = _guarded(path, sides.target), sides.source is not None and _guarded(path, sides.source)
     if now and not was and sides.source is not None:

@@ -228,9 +228,21 @@ class Server:
         return self.is_set("headless")
 
     @property
-    def has_api_key(self) -> bool:
-        """Whether requests under /v1 need a key."""
-        return "api_key" in self.arguments.settings or bool(self.env.get("VLLM_API_KEY"))
+    def api_key(self) -> tuple[Place, bool] | None:
+        """Where a key for requests under /v1 is set, and whether it is there for certain (a Secret may
+        be optional); None when none is wanted."""
+        flag = self.get("api_key")
+        given = not flag.known or flag.value not in ("", [], [""], None)
+        if flag.explicit and flag.flag_place is not None and given:
+            return flag.flag_place, True
+        variable = self.env.get("VLLM_API_KEY")
+        if variable is None or variable.value == "":
+            return None
+        entries = (
+            entry for entry in self.container.node.mappings("env") if entry.string("name") == "VLLM_API_KEY"
+        )
+        optional = any(entry.flag("valueFrom", "secretKeyRef", "optional") for entry in entries)
+        return variable.name_node.content, not optional
 
     @cached_property
     def gpus(self) -> tuple[GpuRequest, ...]:

@@ -50,7 +50,7 @@ class Input:
 def find_inputs(paths: Sequence[str]) -> list[Input]:
     """The files that the given paths name, each once, in order of path.
 
-    Raises `SourceError` for a path that does not exist.
+    Raises `SourceError` for a path that does not exist and a directory that cannot be read.
     """
     found: dict[str, Input] = {}
     for path in paths:
@@ -102,11 +102,15 @@ def looks_like_manifest(one: Input, data: bytes) -> bool:
 
 
 def _walk(root: str) -> Iterator[str]:
-    for directory, names, files in os.walk(root):
+    for directory, names, files in os.walk(root, onerror=_refuse):
         names[:] = sorted(name for name in names if name not in SKIPPED_DIRECTORIES)
         for file in sorted(files):
             if _is_manifest(file):
                 yield _display(os.path.join(directory, file))
+
+
+def _refuse(error: OSError) -> None:
+    raise SourceError(f"cannot read {error.filename}: {error.strerror or error}") from error
 
 
 def _is_manifest(name: str) -> bool:
