@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from vllmlint.facts.images import is_official
 from vllmlint.finding import Confidence, Related
+from vllmlint.serving.flag_tables import flag_table
 from vllmlint.serving.release import known_releases, nearest_table
 from vllmlint.serving.server import Server
 
 #: Tags of vLLM's own image that mean the newest release.
 _NEWEST = frozenset({"", "latest", "nightly"})
 _LOWER: dict[Confidence, Confidence] = {"high": "medium", "medium": "low", "low": "low"}
+
+#: A flag at the start of a word, what is between its dashes and its name, and what comes after.
+_FLAG_AND_REST = re.compile(r"(--?)([ \t]*)([A-Za-z][\w.-]*)([ \t\n]|=|\Z)")
+_FLAG_INSIDE = re.compile(r"[ \t\n](--[A-Za-z][\w-]*)")
 
 #: How a command line that vLLM refuses ends.
 REFUSED = "vLLM exits before it loads anything, and the pod restarts forever"
@@ -56,6 +62,42 @@ def judgement(server: Server) -> Judgement:
     # of a release that was not read the neighbours tell, the newest known one only so much
     table, exact = nearest_table(release)
     beyond = release > known_releases()[-1] or release < known_releases()[0]
-    return found if exact or not beyond else replace(
-        found.less_sure(), assumptions=(*found.assumptions, f"vLLM {release} takes the arguments of {table}")
+    return (
+        found
+        if exact or not beyond
+        else replace(
+            found.less_sure(),
+            assumptions=(*found.assumptions, f"vLLM {release} takes the arguments of {table}"),
+        )
     )
+
+
+def is_split_later(server: Server) -> bool:
+    """Whether a controller's own script may split the arguments again (KServe evaluates them in a shell)."""
+    return server.workload.carrier == "other" and not server.line.has_command
+
+
+def knows(spelling: str, server: Server) -> bool:
+    """Whether the release has a flag of this very spelling."""
+    return spelling.replace("_", "-") in flag_table(server.release).options(server.arguments.entrypoint)
+
+
+def joined_flag(index: int, server: Server) -> str | None:
+    """The flag that stands in one word with its value or with other flags (`--model foo`, `-- port=1`).
+
+    Values may hold blanks and even flags (chat templates, JSON): they are left alone.
+    """
+    text = server.invocation.words[index].text
+    if text is None or "\0" in text:
+        return None
+    start = _FLAG_AND_REST.match(text)
+    if start is not None and (start[2] or start[4] != "="):
+        spelling = ("--" if start[2] else start[1]) + start[3]
+        return spelling if (start[2] or start[4]) and knows(spelling, server) else None
+    inside = _FLAG_INSIDE.search(text)
+    if inside is None or not knows(inside[1], server) or text.lstrip()[:1] in {"{", "[", "'"}:
+        return None
+    if start is not None:
+        spec = flag_table(server.release).get(start[1] + start[3])
+        return inside[1] if spec is not None and spec.type in {"int", "float", "choice", "bool"} else None
+    return inside[1] if index in server.arguments.positionals else None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from vllmlint.checks._args import REFUSED, judgement
+from vllmlint.checks._args import REFUSED, is_split_later, joined_flag, judgement, knows
 from vllmlint.facts.replacements import replacement_texts
 from vllmlint.finding import Edit, Finding, Fix, Related
 from vllmlint.manifest.text import Place
 from vllmlint.serving.arg_errors import ArgumentError
-from vllmlint.serving.arg_results import UNKNOWN, Setting, UnknownFlag
+from vllmlint.serving.arg_results import Setting, UnknownFlag
 from vllmlint.serving.flag_tables import FlagHistory, FlagSpec, flag_history, flag_table
 from vllmlint.serving.release import Release
 from vllmlint.serving.server import Server
@@ -18,9 +18,7 @@ from vllmlint.world import World
 
 #: Flags whose values are no business of a report.
 _SECRET = frozenset({"api_key", "hf_token"})
-#: A flag that stands in one word with more: `--model foo`, `-- port=8000`.
-_FLAG_AND_MORE = re.compile(r"(?P<dashes>--?)(?P<gap>[ \t]*)(?P<name>[A-Za-z][\w.-]*)(?P<rest>[ \t\n]|=)")
-_SECOND_FLAG = re.compile(r"[ \t\n](--[A-Za-z][\w-]*)")
+#: A setting that is written without its dashes.
 _NAME_AND_VALUE = re.compile(r"[A-Za-z][\w-]*(?==)")
 
 
@@ -61,21 +59,6 @@ def flag_repeated_conflicting(server: Server, world: World) -> Iterator[Finding]
             "this one counts",
             related=tuple(Related(server.value_place(one), "has no effect") for one in lost),
         )
-
-
-def command_not_tokenised(server: Server, world: World) -> Iterator[Finding]:
-    """Several words of a command line in one list element, with no shell to split them."""
-    whole = server.invocation.untokenised
-    if whole is not None:
-        yield _whole_command(server)
-        return
-    if server.invocation.script is not None:
-        return
-    for index, word in enumerate(server.invocation.words):
-        if word.text is not None and "\0" not in word.text:
-            finding = _several_words(index, word.text, server)
-            if finding is not None:
-                yield finding
 
 
 def _unknown(flag: UnknownFlag, server: Server) -> Finding:
@@ -223,21 +206,20 @@ def _shape(spec: FlagSpec) -> tuple[str, str, bool]:
 def _stray_words(server: Server) -> Iterator[int]:
     """The words that no flag takes, and that are not the model: the first of several in a row."""
     arguments = server.arguments
-    if _is_split_later(server):
+    if is_split_later(server):
         return
     taken = {index for flag in arguments.unknown for index in flag.value_words}
     starts = {error.word for error in arguments.errors if error.kind == "unrecognized" and not error.flag}
-    inside = False
-    previous = -2
+    inside, previous = False, -2
     for index in arguments.positionals:
         inside = index in starts or (inside and index == previous + 1)
+        follows, previous = index - 1 in taken, index
         text = server.invocation.words[index].text
-        special = text is not None and _NAME_AND_VALUE.match(text) is not None
-        if inside and index not in taken and index != arguments.model_word and text is not None:
-            joined = _several_words(index, text, server) is not None
-            if not joined and (special or index in starts or previous in taken):
-                yield index
-        previous = index
+        if not inside or text is None or index in taken or index == arguments.model_word:
+            continue
+        first = index in starts or follows or _NAME_AND_VALUE.match(text) is not None
+        if first and joined_flag(index, server) is None:
+            yield index
 
 
 def _stray(index: int, server: Server) -> Finding:
@@ -253,8 +235,12 @@ def _stray(index: int, server: Server) -> Finding:
     )
     named = _NAME_AND_VALUE.match(text)
     fix = None
-    if named is not None and _knows("--" + named.group(), server):
-        fact, advice, label = f"`{named.group()}` is no flag without dashes", f"Write `--{text}`.", "no dashes"
+    if named is not None and knows("--" + named.group(), server):
+        fact, advice, label = (
+            f"`{named.group()}` is no flag without dashes",
+            f"Write `--{text}`.",
+            "no dashes",
+        )
         start = word.place.start
         fix = Fix("add the dashes", (Edit(Place(word.scalar.source, start, start), "--"),), safe=False)
     elif switch is not None and switch.spec is not None and text.lower() in {"true", "false", "1", "0"}:
@@ -278,19 +264,6 @@ def _stray(index: int, server: Server) -> Finding:
     )
 
 
-def _is_split_later(server: Server) -> bool:
-    """Whether a controller's own script may split the arguments again (KServe evaluates them in a shell)."""
-    return server.workload.carrier == "other" and not server.line.has_command
-
-
-def _knows(spelling: str, server: Server) -> bool:
-    return spelling.replace("_", "-") in flag_table(server.release).options(server.arguments.entrypoint)
-
-
 def _cut(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 40 else line[:39] + "…"
-
-
-def _whole_command(server: Server) -> Finding:
-    """A command line in one element."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Literal
 
-from vllmlint.checks.parallelism import plural, ranks_of
+from vllmlint.checks.parallelism import plural
 from vllmlint.facts.accelerators import accelerator_of
 from vllmlint.facts.images import image_facts
 from vllmlint.finding import Finding, Related, where
@@ -17,6 +17,7 @@ from vllmlint.kube.pods import Container, Workload
 from vllmlint.kube.quantity import parse_quantity
 from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.manifest.text import Place
+from vllmlint.serving.ranks import ranks_of
 from vllmlint.serving.server import Server
 from vllmlint.severity import Confidence
 from vllmlint.world import World

@@ -18,7 +18,7 @@ from vllmlint.sources.files import SourceError
 
 _HEADS = ("kind", "name", "line", "before", "after", "breaks", "write instead")
 #: The widest a column gets before its text is folded; the last takes what the terminal leaves.
-_WIDTHS = (7, 38, 20, 28, 44, 6)
+_WIDTHS = (7, 36, 20, 26, 40, 6)
 _SMALLEST_LAST = 30
 
 

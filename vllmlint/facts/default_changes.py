@@ -16,6 +16,7 @@ class FlagDefault:
 
     name: str
     unset: str = "not set"
+    keep: str = ""
     note: str = ""
 
 
@@ -33,6 +34,7 @@ class DerivedDefault:
     steps: tuple[tuple[str | None, str | dict[str, str]], ...]
     when: str | None = None
     kinds: tuple[str, ...] = ()
+    keep: str = ""
     note: str = ""
     source: str = ""
 
@@ -69,6 +71,7 @@ def _derived(row: dict[str, Any]) -> DerivedDefault:
         tuple(steps),
         row.get("when"),
         tuple(row.get("kinds", ())),
+        row.get("keep", ""),
         row.get("note", ""),
         row["source"],
     )

@@ -9,6 +9,7 @@ from vllmlint.kube.probes import Probe
 from vllmlint.kube.quantity import parse_quantity
 from vllmlint.manifest.text import Place
 from vllmlint.serving.flag_tables import flag_table
+from vllmlint.serving.ranks import ranks_of
 from vllmlint.serving.server import Server
 from vllmlint.serving.value import Value
 from vllmlint.world import World
@@ -153,12 +154,13 @@ def _candidates(server: Server, world: World) -> list[dict[str, str | None]]:
 
 def _parallelism(server: Server) -> dict[str, Any]:
     expert = server.get("enable_expert_parallel")
+    ranks = ranks_of(server)
     return {
         "tensor": server.integer("tensor_parallel_size"),
         "pipeline": server.integer("pipeline_parallel_size"),
         "data": server.integer("data_parallel_size"),
         "expert": bool(expert.value) if expert.known else None,
-        "world_size": server.local_world_size,
+        "world_size": ranks.total if ranks is not None else None,
     }
 
 

@@ -26,9 +26,10 @@ def upgrade_world(
 
     A server whose image tells no release is only held against the target (its `from` is None).
     `all_defaults` adds the differences of parser defaults that are not known to matter. Each change is
-    `{kind, name, before, after, breaks, replacement, note, message, file, line}`: `before` and `after` are
-    words for a reader, `message` is the text of vLLM's own error, `breaks` is set when vLLM then does not start (or serves another model), a probe can no
-    longer pass, or a metric that is read is no longer exported.
+    `{kind, name, before, after, breaks, replacement, note, message, file, line}`: `before` and `after`
+    are words for a reader, `message` is the text of vLLM's own error; `breaks` is set when vLLM then
+    does not start (or serves another model), a probe can no longer pass, or a metric that is read is no
+    longer exported.
     """
     servers = [server for facts in world.files for server in facts.servers if not server.is_simulator]
     uses = uses_by_server(world, servers)

@@ -14,7 +14,7 @@ from vllmlint.facts.default_changes import (
 )
 from vllmlint.manifest.nodes import Mapping, Node, Scalar
 from vllmlint.manifest.nodes import Sequence as SequenceNode
-from vllmlint.plans.upgrade_change import Change, Sides, reached, shown
+from vllmlint.plans.upgrade_change import Change, Sides, accepted, reached, shown
 from vllmlint.plans.upgrade_flag_values import same_value
 from vllmlint.serving.flag_tables import FlagSpec, flag_table
 from vllmlint.serving.release import Release
@@ -49,7 +49,16 @@ def _of_parser(sides: Sides, all_defaults: bool) -> Iterator[Change]:
             continue
         fact = reviewed.get(name, FlagDefault(name))
         texts = [fact.unset if each.default is None else shown(each.default) for each in (was, now)]
-        yield Change("default", name, texts[0], texts[1], note=fact.note or None)
+        value = None if was.default is None or isinstance(was.default, bool) else shown(was.default)
+        keep = fact.keep or (f"{name}={value}" if value is not None else "")
+        yield Change(
+            "default", name, texts[0], texts[1], replacement=_kept(keep, sides), note=fact.note or None
+        )
+
+
+def _kept(text: str, sides: Sides) -> str | None:
+    """What to write for the old default, if the target takes it."""
+    return text if text and accepted(text, sides.after) else None
 
 
 def _same_default(was: FlagSpec, now: FlagSpec) -> bool:
@@ -79,14 +88,16 @@ def _derived(sides: Sides, fact: DerivedDefault, world: World) -> Iterator[Chang
     name = f"--{fact.name}" if flag_table(sides.target).get(fact.name) is not None else fact.name
     note = fact.note or None
     if isinstance(was, str) and isinstance(now, str):
-        yield Change("default", name, was, now, note=note)
+        yield Change("default", name, was, now, replacement=_kept(fact.keep, sides), note=note)
         return
     if not isinstance(was, dict) or not isinstance(now, dict):
         return
     known = tier_of(sides.after, world)
     if known is not None:
         if was[known] != now[known]:
-            yield Change("default", name, was[known], now[known], note=note or f"on {tier_name(known)}")
+            keep = _kept(f"{name}={was[known]}" if was[known].isdigit() else "", sides)
+            note = f"on {tier_name(known)}"
+            yield Change("default", name, was[known], now[known], replacement=keep, note=note)
         return
     differing = [tier for tier in now if was[tier] != now[tier]]
     if len(differing) == len(now) and len({*was.values()}) == len({*now.values()}) == 1:

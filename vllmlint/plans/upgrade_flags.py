@@ -28,6 +28,7 @@ def flag_changes(sides: Sides) -> Iterator[Change]:
     refused = list(_new_errors(sides))
     yield from (_refused(sides, error) for error in refused)
     if sides.before is not None:
+        yield from _swallowed(sides, sides.before)
         yield from _accepted_now(sides, sides.before)
     yield from value_changes(sides)
     if sides.before is not None and not refused:
@@ -103,7 +104,9 @@ def _refused(sides: Sides, error: ArgumentError) -> Change:
     name = error.flag.replace("_", "-") if error.flag.startswith("--") else error.flag
     if setting is not None and setting.spec is not None:
         name = setting.spec.name
-    unknown = error.kind == "unrecognized" and bool(error.flag)
+    # A word with a blank that starts no known option is a positional to argparse.
+    taken = setting is not None and setting.flag_word == error.word and not error.flag
+    unknown = error.kind == "unrecognized" and (bool(error.flag) or taken)
     replacement = (
         flag_replacement(sides, error, setting)
         if unknown
@@ -113,7 +116,7 @@ def _refused(sides: Sides, error: ArgumentError) -> Change:
         "flag",
         name or word or "command line",
         _before(sides, setting, word),
-        _removal(sides, name) if unknown else f"refused: {error.message}",
+        f"refused: {_removal(sides, name)}" if unknown else f"refused: {error.message}",
         True,
         replacement,
         _place(sides, error, setting),
@@ -121,16 +124,40 @@ def _refused(sides: Sides, error: ArgumentError) -> Change:
     )
 
 
+def _swallowed(sides: Sides, before: Server) -> Iterator[Change]:
+    """Flags that the target does not know and silently takes for its positional argument.
+
+    argparse does so with a word that holds a blank, as JSON does.
+    """
+    after = sides.after.arguments
+    for setting in before.arguments.settings.values():
+        word = setting.flag_word
+        if setting.from_config or setting.spec is None or word not in after.positionals:
+            continue
+        if any(error.word == word for error in after.errors):
+            continue
+        error = ArgumentError("unrecognized", "", word, setting.flag_span, setting.spec.name)
+        yield Change(
+            "flag",
+            setting.spec.name,
+            shown(setting.value) if setting.known else "accepted",
+            f"not read: {_removal(sides, setting.spec.name)}, the word is taken for the model's place",
+            True,
+            flag_replacement(sides, error, setting),
+            before.flag_place(setting),
+        )
+
+
 def _removal(sides: Sides, name: str) -> str:
     """Why the target does not know a flag."""
     history = flag_history(name)
     if history is None:
-        return "refused: not known"
+        return "not known"
     if not reached(sides.target, history.first):
-        return f"refused: new in {history.first}"
+        return f"new in {history.first}"
     if history.removed_in is not None and reached(sides.target, history.removed_in):
-        return f"refused: removed in {history.removed_in}"
-    return f"refused: not in {sides.target}"
+        return f"removed in {history.removed_in}"
+    return f"not in {sides.target}"
 
 
 def _before(sides: Sides, setting: Setting | None, word: str | None) -> str | None:

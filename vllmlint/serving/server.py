@@ -269,37 +269,3 @@ class Server:
     def has_claims(self) -> bool:
         """Whether the container takes devices through a resource claim (DRA)."""
         return self.container.node.sequence("resources", "claims") is not None
-
-    @property
-    def local_world_size(self) -> int | None:
-        """GPUs the processes of this container use: tensor × pipeline × local data parallel ranks.
-
-        None when one of the three cannot be told. Source: vllm/config/parallel.py.
-        """
-        tensor = self.integer("tensor_parallel_size")
-        pipeline = self.integer("pipeline_parallel_size")
-        data = self.local_data_parallel_size
-        return None if tensor is None or pipeline is None or data is None else tensor * pipeline * data
-
-    @property
-    def local_data_parallel_size(self) -> int | None:
-        """Data parallel ranks in this container; None when it cannot be told."""
-        local = self.get("data_parallel_size_local")
-        if not local.known:
-            return None
-        if isinstance(local.value, int) and local.value > 0:
-            return local.value
-        if self.get("data_parallel_rank").explicit or self.is_set("data_parallel_external_lb"):
-            return 1
-        return self.integer("data_parallel_size") or 1
-
-    @property
-    def is_multi_node(self) -> bool:
-        """Whether the ranks of this server spread over several pods."""
-        if self.workload.carrier != "plain":
-            return True
-        nodes = self.get("nnodes")
-        if not nodes.known or (isinstance(nodes.value, int) and nodes.value > 1):
-            return True
-        backend = self.get("distributed_executor_backend")
-        return not backend.known or backend.value in {"ray", "external_launcher"}
