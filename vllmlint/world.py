@@ -16,6 +16,7 @@ from vllmlint.manifest.reader import Skipped, SourceFile
 from vllmlint.serving.detect import ImagePolicy, ImageRule, find_server
 from vllmlint.serving.release import Release
 from vllmlint.serving.server import Server
+from vllmlint.serving.wrappers import RunObjects, is_wrapped, note_uses, open_wrapped, values_objects
 
 
 @dataclass(slots=True)
@@ -74,12 +75,32 @@ class World:
 
     def build_servers(self) -> None:
         """Find the servers of every file; needs all `foreign` objects to be known."""
+        self._open_wrappers()
         for facts in self.files:
             for workload in facts.workloads:
                 found = [self._server(container) for container in workload.containers]
                 servers = [server for server in found if server is not None]
                 facts.servers += servers
                 self._servers_by_workload[id(workload)] = servers
+
+    def _open_wrappers(self) -> None:
+        """Add the workloads of wrapper kinds, which may be put together from several objects."""
+        wrapped = {id(obj): obj for facts in self.files for obj in facts.objects if is_wrapped(obj)}
+        if not wrapped:
+            return
+        run = RunObjects(self.index)
+        for obj in (*wrapped.values(), *self._foreign):
+            note_uses(obj, run)
+        for facts in self.files:
+            if any(id(obj) in wrapped for obj in facts.objects):
+                plain: dict[int, list[Workload]] = {}
+                for workload in facts.workloads:
+                    plain.setdefault(id(workload.object), []).append(workload)
+                facts.workloads = [
+                    workload
+                    for obj in facts.objects
+                    for workload in (open_wrapped(obj, run) if id(obj) in wrapped else plain.get(id(obj), ()))
+                ]
 
     def _server(self, container: Container) -> Server | None:
         obj = container.workload.object
@@ -120,15 +141,18 @@ class World:
 
 def _read_objects(file: SourceFile) -> FileFacts:
     objects, skipped = objects_of(file)
-    workloads = [workload for obj in objects for workload in workloads_of(obj)]
+    values = values_objects(file) if skipped or file.skipped else []
+    if values:
+        objects = sorted([*objects, *values], key=lambda obj: obj.document)
+    workloads = [workload for obj in objects if not is_wrapped(obj) for workload in workloads_of(obj)]
     partial = {id(workload.object): workload for workload in workloads if _is_patch(workload)}
     if partial:
         skipped += [_patch_skip(workload) for workload in partial.values()]
         workloads = [workload for workload in workloads if id(workload.object) not in partial]
         objects = [obj for obj in objects if id(obj) not in partial]
-    return FileFacts(
-        file, objects, workloads, sorted([*file.skipped, *skipped], key=lambda one: one.place.start)
-    )
+    known = {obj.document for obj in values}
+    skipped = [one for one in (*file.skipped, *skipped) if one.index not in known]
+    return FileFacts(file, objects, workloads, sorted(skipped, key=lambda one: one.place.start))
 
 
 def _is_patch(workload: Workload) -> bool:

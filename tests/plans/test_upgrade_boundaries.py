@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-
-from tests.plans.upgrade_runs import deployment, plan_of, rule
+from upgrade_runs import deployment, plan_of, rule
 
 ROWS = yaml.safe_load(Path(__file__).with_name("data").joinpath("boundaries.yaml").read_text("utf-8"))
 

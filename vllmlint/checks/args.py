@@ -64,7 +64,8 @@ def flag_repeated_conflicting(server: Server, world: World) -> Iterator[Finding]
 def _unknown(flag: UnknownFlag, server: Server) -> Finding:
     judged, fix = judgement(server), _rename(flag, server)
     fact, label = _life(flag.name, flag.history, server)
-    advice = _advice(flag.name, flag.suggestion, _value_of(flag, server), server)
+    valued = bool(flag.value_words)
+    advice = _advice(flag.name, flag.suggestion, _value_of(flag, server), server, valued=valued)
     if fix is not None and advice.startswith("Remove"):
         advice = f"Write `{flag.suggestion}`, or remove it."
     return Finding(
@@ -90,7 +91,11 @@ def _ambiguous(error: ArgumentError, server: Server) -> Finding:
     if history is not None and _is_gone(history, server.release):
         fact = f"`{name}` was removed in {history.removed_in}, and vLLM {server.release} cannot tell whether"
         fact += f" {candidates} is meant"
-        advice, label = _advice(name, None, None, server), f"removed in {history.removed_in}"
+        index = error.word if error.word is not None else -1
+        following = server.invocation.words[index + 1 : index + 2]
+        valued = place.text == name and any(not (word.text or "-").startswith("-") for word in following)
+        advice = _advice(name, None, None, server, valued=valued)
+        label = f"removed in {history.removed_in}"
     else:
         fact = f"`{name}` is short for several flags of vLLM {server.release} ({candidates})"
         advice, label = "Write the flag's whole name.", "ambiguous"
@@ -161,14 +166,19 @@ def _value_of(flag: UnknownFlag, server: Server) -> str | None:
     return None
 
 
-def _advice(name: str, suggestion: str | None, value: str | None, server: Server) -> str:
-    """What to write instead: what is known of the flag, else what vLLM or the spelling suggests."""
+def _advice(
+    name: str, suggestion: str | None, value: str | None, server: Server, *, valued: bool = False
+) -> str:
+    """What to write instead: what is known of the flag, else what vLLM or the spelling suggests.
+
+    `valued` tells that the next words are the flag's value.
+    """
     table, history = flag_table(server.release), flag_history(name)
     if history is not None and not server.release.at_least(history.first):
         return f"Use an image with vLLM {history.first} or a later release, or remove `{name}`."
     for text in replacement_texts("flags", name, value):
         if not text.startswith("-"):
-            return f"Remove `{name}`."
+            return f"Remove `{name}`{' and its value' if valued else ''}."
         if table.get(text.partition("=")[0].partition(".")[0]) is not None:
             return f"Write `{text}` instead."
     if suggestion is not None:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
-from json.decoder import scanstring
 
 from vllmlint.checks._args import REFUSED, judgement
 from vllmlint.finding import Confidence, Edit, Finding, Fix
@@ -233,7 +232,7 @@ def _shell_quotes(value: _Value) -> _Problem | None:
     edits = (Edit(value.place(first, first + 1), ""), Edit(value.place(last, last + 1), ""))
     return _Problem(
         value.whole,
-        f"the outer quotes are part of the value, for no shell takes them off, so `{value.flag}` gets no JSON",
+        f"no shell takes the outer quotes off: they are part of the value, and `{value.flag}` gets no JSON",
         "Remove them: in YAML one pair of single quotes around the whole list element is enough.",
         "quotes too many",
         fix=Fix("remove the quotes", edits, safe=True),
@@ -326,7 +325,7 @@ def _member(
     at = _skip(text, at + 1)
     try:
         while text[at : at + 1] == '"':
-            key, after = scanstring(text, at + 1)
+            key, after = decoder.raw_decode(text, at)
             start = _skip(text, _skip(text, after) + 1)
             _, end = decoder.raw_decode(text, start)
             if key == wanted:

@@ -47,13 +47,11 @@ def _whole_command(word: Word, server: Server) -> Finding:
     confidence: Confidence = "high"
     assumptions: tuple[str, ...] = ()
     if word is argv[0] and server.line.has_command:
-        fact = f"the runtime looks for a program whose name is this whole line, from `{words[0]}` on, and the "
-        fact += "container fails with `no such file or directory`"
+        fact = f"the runtime looks for a program whose name is this whole line (`{words[0]} …`), and "
+        fact += "the container fails with `no such file or directory`"
     elif server.line.has_command and program in SHELLS:
-        fact = (
-            f"`{program}` takes this line for the name of a script file, for there is no `-c` in front of it"
+        fact = f"`{program}` takes this line for the name of a script, for there is no `-c` in front of it"
         advice = f"Put `-c` between `{program}` and the line."
-        )
     else:
         fact = "without a shell this whole line is one argument, and the container exits at once"
         facts = image_facts(server.image.full_repository) if server.image is not None else None

@@ -12,13 +12,18 @@ from vllmlint.manifest.nodes import Mapping, Scalar
 #: Kinds that other objects refer to; only these are indexed (and, with `--jobs`, exchanged).
 JOINED_KINDS = frozenset(
     {
+        "ClusterServingRuntime",
         "ConfigMap",
         "HorizontalPodAutoscaler",
+        "InferenceService",
+        "LLMInferenceService",
+        "LLMInferenceServiceConfig",
         "PersistentVolume",
         "PersistentVolumeClaim",
         "ScaledObject",
         "Secret",
         "Service",
+        "ServingRuntime",
     }
 )
 

@@ -159,8 +159,10 @@ class Workload:
     `template` holds `metadata` and `spec` of the pods; `role` tells several templates of one object
     apart (`leader`, `worker`, a group's name; empty for the only one). `carrier` says who makes the
     pods: Kubernetes itself (`plain`), LeaderWorkerSet (`lws`) or another controller (`other`), which
-    may add what the manifest leaves out.
+    may add what the manifest leaves out; `wrapper` then says what (see `vllmlint.serving.wrappers`).
     """
+
+    wrapper: object | None = None
 
     def __init__(
         self, obj: KubeObject, template: Mapping, spec: Mapping, role: str, carrier: Carrier

@@ -202,7 +202,7 @@ def report(hit: Hit, world: World, occurrence: int, suppressed_by: str = "") -> 
 
 
 def _document_of(file: SourceFile, place: Place, world: World) -> int:
-    """The number of the document that holds a place, mostly in `file`; 0 where its file is not linted here."""
+    """The number of the document that holds a place, mostly in `file`; 0 where its file is not linted."""
     if place.source is file.source:
         return file.document_at(place.start)
     others = (facts.file for facts in world.files if facts.file.source is place.source)

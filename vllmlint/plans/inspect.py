@@ -79,11 +79,8 @@ def _plain(value: Value) -> Any:
 
 
 def _group(server: Server) -> dict[str, Any] | None:
-    obj, workload = server.object, server.workload
-    if workload.carrier == "lws":
-        size = obj.node.integer("spec", "leaderWorkerTemplate", "size")
-        return {"name": obj.name, "role": workload.role, "size": size or 1}
-    return {"name": obj.name, "role": workload.role, "size": None} if workload.role else None
+    group = server.group
+    return None if group is None else {"name": group.name, "role": group.role, "size": group.size}
 
 
 def _image(server: Server) -> dict[str, Any]:
@@ -98,7 +95,7 @@ def _image(server: Server) -> dict[str, Any]:
 
 
 def _settings(server: Server, defaults: bool) -> dict[str, Any]:
-    names = set(server.arguments.settings)
+    names = {*server.arguments.settings, *server.injected}
     if defaults and server.arguments_known:
         table = flag_table(server.release)
         names |= {table.spec(name).key for name in table.names}

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from vllmlint.manifest.text import Place
+from vllmlint.serving.arg_results import Setting
 from vllmlint.serving.arguments import parse_arguments
 from vllmlint.serving.detect import entrypoint_of
 from vllmlint.serving.flag_tables import Entrypoint
@@ -115,8 +116,16 @@ def shown(value: Any) -> str:
 
 
 def accepted(text: str, after: Server) -> bool:
-    """Whether the target's own parser takes a flag written as one word."""
+    """Whether the target takes a flag written as one word: its parser does, and it knows the value."""
     if not text.startswith("-"):
         return True
     output = parse_arguments([text], after.release, after.invocation.entrypoint)
-    return not any(error.word == 0 for error in output.errors)
+    if any(error.word == 0 for error in output.errors):
+        return False
+    return all(_is_known(setting) for setting in output.occurrences)
+
+
+def _is_known(setting: Setting) -> bool:
+    """Whether vLLM itself brings the value, where it is one of a list."""
+    known = {str(each).lower() for each in setting.spec.known} if setting.spec is not None else set()
+    return not known or not isinstance(setting.value, str) or setting.value.lower() in known

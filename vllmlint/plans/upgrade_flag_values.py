@@ -8,8 +8,9 @@ from typing import Any
 
 from vllmlint.facts.replacements import replacement_texts
 from vllmlint.plans.upgrade_change import Change, Sides, accepted, reached, shown
+from vllmlint.plans.upgrade_replacements import same_meaning
 from vllmlint.serving.arg_results import Setting
-from vllmlint.serving.flag_tables import FlagSpec
+from vllmlint.serving.flag_tables import FlagSpec, flag_table
 from vllmlint.serving.server import Server
 
 _SIGNS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
@@ -20,12 +21,16 @@ _EMPTY: tuple[Any, ...] = (None, "", {}, [])
 def value_changes(sides: Sides) -> Iterator[Change]:
     """Settings of the same words with another meaning, with limits or a deprecation that are new."""
     before = sides.before
+    refused = {error.word for error in sides.after.arguments.errors}
     for setting in sides.after.arguments.settings.values():
         spec = setting.spec
         if spec is None or spec.type == "help":
             continue
         old = _same_words(before, setting) if before is not None else None
         if before is not None and (old is None or old.spec is None):
+            continue
+        if old is not None and refused & {*old.value_words}:
+            # A value that the target leaves over is told as refused.
             continue
         old_spec = old.spec if old is not None else None
         yield from _other_meaning(sides, setting, spec, old)
@@ -58,7 +63,16 @@ def _other_meaning(sides: Sides, setting: Setting, spec: FlagSpec, old: Setting 
     after = f"{spec.name}={shown(setting.value)}" if renamed else shown(setting.value)
     if not renamed and isinstance(setting.value, str) and not isinstance(old.value, str):
         after += " (a string)"
-    yield Change("flag", name, shown(old.value), f"read as {after}", place=sides.after.value_place(setting))
+    place = sides.after.value_place(setting)
+    table = flag_table(sides.target)
+    if renamed and old.spelling.replace("_", "-") == name and table.get(name) is None:
+        # The whole name of a flag that is gone is the beginning of another one's.
+        text = f"read as {after}, which it now abbreviates"
+        texts = replacement_texts("flags", name, shown(old.value))
+        yield Change("flag", name, shown(old.value), text, True, next(iter(texts), None), place)
+        return
+    advice = None if renamed else same_meaning(sides, old)
+    yield Change("flag", name, shown(old.value), f"read as {after}", False, advice, place)
 
 
 def same_value(one: Any, other: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from vllmlint.manifest.text import Place
@@ -10,12 +11,14 @@ from vllmlint.plans.upgrade_flag_values import value_changes
 from vllmlint.plans.upgrade_replacements import flag_replacement, refused_value_replacement
 from vllmlint.serving.arg_errors import ArgumentError
 from vllmlint.serving.arg_results import Setting
-from vllmlint.serving.flag_tables import flag_history
+from vllmlint.serving.flag_tables import flag_history, flag_table
 from vllmlint.serving.server import Server
 
 _MODULE = "vllm.entrypoints.openai.api_server"
 #: From this release on the module prints a DeprecationWarning (vllm-command-line.md, section 1).
 _MODULE_DEPRECATED = "0.29.0"
+#: What a template engine or CI has still to fill in: every release refuses it as it stands.
+_PLACEHOLDER = re.compile(r"\$\{|\{\{")
 #: What each form of the entrypoint looks like.
 _FORMS = {"serve": "vllm serve", "module": f"python3 -m {_MODULE}"}
 
@@ -75,6 +78,8 @@ def _new_errors(sides: Sides) -> Iterator[ArgumentError]:
         # A flag that is not known leaves its value to be taken as the model, and then the model is too much.
         if not error.flag and error.word is not None and error.word == model and flags:
             continue
+        if sides.before is None and _PLACEHOLDER.search(_word_text(sides.after, error) or ""):
+            continue
         seen.add(key)
         yield error
 
@@ -107,16 +112,22 @@ def _refused(sides: Sides, error: ArgumentError) -> Change:
     # A word with a blank that starts no known option is a positional to argparse.
     taken = setting is not None and setting.flag_word == error.word and not error.flag
     unknown = error.kind == "unrecognized" and (bool(error.flag) or taken)
+    if error.kind == "ambiguous" and not name:
+        name = (word or "").partition("=")[0].replace("_", "-")
+    # The whole name of a flag that is gone may be the beginning of several others.
+    known = flag_history(name) is not None and name not in flag_table(sides.target).names
+    cut = error.kind == "ambiguous" and known
+    gone = cut or (unknown and flag_table(sides.target).get(name) is None)
     replacement = (
         flag_replacement(sides, error, setting)
-        if unknown
+        if unknown or cut
         else refused_value_replacement(sides, error, setting)
     )
     return Change(
         "flag",
         name or word or "command line",
         _before(sides, setting, word),
-        f"refused: {_removal(sides, name)}" if unknown else f"refused: {error.message}",
+        f"refused: {_removal(sides, name)}" if gone else f"refused: {error.message}",
         True,
         replacement,
         _place(sides, error, setting),
@@ -132,16 +143,18 @@ def _swallowed(sides: Sides, before: Server) -> Iterator[Change]:
     after = sides.after.arguments
     for setting in before.arguments.settings.values():
         word = setting.flag_word
-        if setting.from_config or setting.spec is None or word not in after.positionals:
+        spec = setting.spec
+        # `--model X` is moved to the model's place on purpose.
+        if setting.from_config or spec is None or spec.name == "--model" or word not in after.positionals:
             continue
         if any(error.word == word for error in after.errors):
             continue
-        error = ArgumentError("unrecognized", "", word, setting.flag_span, setting.spec.name)
+        error = ArgumentError("unrecognized", "", word, setting.flag_span, spec.name)
         yield Change(
             "flag",
-            setting.spec.name,
+            spec.name,
             shown(setting.value) if setting.known else "accepted",
-            f"not read: {_removal(sides, setting.spec.name)}, the word is taken for the model's place",
+            f"not read: {_removal(sides, spec.name)}, the word is taken for the model's place",
             True,
             flag_replacement(sides, error, setting),
             before.flag_place(setting),

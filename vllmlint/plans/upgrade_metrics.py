@@ -79,16 +79,18 @@ def uses_by_server(world: World, servers: Sequence[Server]) -> dict[int, list[Me
     """The uses that speak of each server (by its index in `servers`).
 
     An autoscaler speaks of what it scales; any other object of the servers nearest to it in the
-    folders of the run, in its own environment.
+    folders of the run, in its own environment. Where only the top of the run connects them, the servers
+    have to lie in one folder: a rule in one of many unrelated projects speaks of none of the others.
     """
+    top = len(_common_parts([facts.file.path for facts in world.files]))
     found: dict[int, list[MetricUse]] = {index: [] for index in range(len(servers))}
     for use in metric_uses(world):
-        for index in _spoken_of(use.obj, world, servers):
+        for index in _spoken_of(use.obj, world, servers, top):
             found[index].append(use)
     return found
 
 
-def _spoken_of(obj: KubeObject, world: World, servers: Sequence[Server]) -> list[int]:
+def _spoken_of(obj: KubeObject, world: World, servers: Sequence[Server], top: int) -> list[int]:
     own = [index for index, server in enumerate(servers) if server.object is obj]
     if own:
         return own
@@ -103,7 +105,21 @@ def _spoken_of(obj: KubeObject, world: World, servers: Sequence[Server]) -> list
         candidates = [index for index in candidates if servers[index].object.name == target] or candidates
     depths = {index: _shared_depth(obj.directory, servers[index].object.directory) for index in candidates}
     nearest = max(depths.values(), default=0)
-    return [index for index, depth in depths.items() if depth == nearest]
+    found = [index for index, depth in depths.items() if depth == nearest]
+    if nearest <= top < len(PurePosixPath(obj.directory).parts):
+        folders = {PurePosixPath(servers[index].object.directory).parts[: top + 1] for index in found}
+        return found if len(folders) == 1 else []
+    return found
+
+
+def _common_parts(paths: Sequence[str]) -> tuple[str, ...]:
+    """The folder that holds all files of the run, as its parts."""
+    folders = [PurePosixPath(path).parent.parts for path in paths]
+    first, last = min(folders, default=()), max(folders, default=())
+    depth = 0
+    while depth < min(len(first), len(last)) and first[depth] == last[depth]:
+        depth += 1
+    return first[:depth]
 
 
 def _shared_depth(one: str, other: str) -> int:

@@ -8,7 +8,7 @@ from vllmlint.facts.replacements import renamed_keys, replacement_texts
 from vllmlint.plans.upgrade_change import Sides, accepted, shown
 from vllmlint.serving.arg_errors import ArgumentError
 from vllmlint.serving.arg_results import Setting
-from vllmlint.serving.flag_tables import FlagSpec, flag_table
+from vllmlint.serving.flag_tables import FlagSpec, flag_history, flag_table
 
 
 def flag_replacement(sides: Sides, error: ArgumentError, setting: Setting | None) -> str | None:
@@ -18,12 +18,19 @@ def flag_replacement(sides: Sides, error: ArgumentError, setting: Setting | None
             if accepted(text, sides.after):
                 return text
     else:
-        name = "--" + error.flag.lstrip("-").replace("_", "-")
+        words = sides.after.invocation.words
+        on_line = error.word is not None and 0 <= error.word < len(words)
+        written = error.flag or (words[error.word].text if on_line and error.word is not None else None) or ""
+        name = "--" + written.partition("=")[0].lstrip("-").replace("_", "-")
         for text in replacement_texts("flags", name, None):
             if accepted(text, sides.after):
                 return text
-    unknown = sides.after.arguments.unknown
-    return next((flag.suggestion for flag in unknown if flag.word == error.word), None)
+    for flag in sides.after.arguments.unknown:
+        if flag.word == error.word:
+            return flag.suggestion
+    history = flag_history(setting.spec.name) if setting is not None and setting.spec is not None else None
+    advice = history.replacement if history is not None else None
+    return advice if advice is not None and flag_table(sides.target).get(advice) is not None else None
 
 
 def _candidates(sides: Sides, setting: Setting, spec: FlagSpec) -> Iterator[str]:
@@ -38,7 +45,14 @@ def _candidates(sides: Sides, setting: Setting, spec: FlagSpec) -> Iterator[str]
 
 def refused_value_replacement(sides: Sides, error: ArgumentError, setting: Setting | None) -> str | None:
     """The same meaning in a spelling that the target takes."""
-    if setting is None or setting.spec is None:
+    if setting is None or error.stage != "parse" or error.kind == "exception":
+        return None
+    return same_meaning(sides, setting)
+
+
+def same_meaning(sides: Sides, setting: Setting) -> str | None:
+    """The flag's full name and the value as the source reads it, if the target takes that."""
+    if setting.spec is None:
         return None
     return next(
         (text for text in _same_meaning(sides, setting, setting.spec) if accepted(text, sides.after)), None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
@@ -14,10 +14,13 @@ from vllmlint.serving.words import Word, shell_word, word_of
 
 if TYPE_CHECKING:
     from vllmlint.serving.shell import Script, ShellCommand
+    from vllmlint.serving.wrappers.words import WordSource
 
 EntryPoint = Literal["serve", "module"]
 #: The text of a file at a path in the container; None when the run does not show it.
 MountedFiles = Callable[[str], Scalar | None]
+#: The value of a Go template expression; None when it cannot be told.
+TemplateValues = Callable[[str], str | None]
 
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
 #: The server that speaks gRPC on its port, not HTTP (`vllm serve --grpc` in newer releases).
@@ -31,6 +34,8 @@ SERVER_MODULES = frozenset(
         GRPC_MODULE,
     }
 )
+#: NVIDIA Dynamo's worker: a vLLM engine that answers Dynamo's frontend, not HTTP clients.
+DYNAMO_MODULE = "dynamo.vllm"
 _SERVER_FILES = ("vllm/entrypoints/openai/api_server.py", "vllm/entrypoints/api_server.py")
 #: Commands that only speak of a server.
 _TALKERS = frozenset(
@@ -57,7 +62,9 @@ class Invocation:
     is the shell command it stands in when a shell is between. `implied` is set when the image's
     entrypoint starts the server, so that `words` are the arguments of the container alone. `opaque`
     is set when a program that the manifest does not show starts it: `words` is then one unknown word.
-    `untokenised` is the list element that holds a whole command line without a shell.
+    `untokenised` is the list element that holds a whole command line without a shell. `sources` says
+    which fields of a wrapper object the first words come from. `serves_http` is False for an engine
+    behind another process that answers the clients.
     """
 
     entrypoint: EntryPoint
@@ -68,6 +75,12 @@ class Invocation:
     implied: bool = False
     opaque: bool = False
     untokenised: Word | None = None
+    sources: tuple[WordSource, ...] = ()
+    serves_http: bool = True
+
+    def source_of(self, index: int) -> WordSource | None:
+        """Where a word comes from that is no argument of the container."""
+        return next((source for source in self.sources if index < source.end), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +98,20 @@ def read_command(
     *,
     env_complete: bool = True,
     mounted: MountedFiles | None = None,
+    resolve: TemplateValues | None = None,
 ) -> CommandLine:
     """The command line of a container; a script of `sh -c`, or one from a ConfigMap, is parsed.
 
     `env_complete` is False when `envFrom` brings in variables that the run does not show; `mounted`
-    gives the text of a file that a ConfigMap of the run puts into the container.
+    gives the text of a file that a ConfigMap of the run puts into the container; `resolve` the value of
+    a template expression that the controller of a wrapper kind fills in.
     """
     command = container.command or ()
     argv = tuple(word_of(node, env) for node in (*command, *(container.args or ())))
+    if resolve is not None:
+        from vllmlint.serving.wrappers.words import substituted
+
+        argv = tuple(substituted(word, resolve) for word in argv)
     return CommandLine(
         argv, bool(command), _shell_script(argv, env, env_complete, mounted or (lambda _path: None))
     )
@@ -120,7 +139,7 @@ def _untokenised(argv: tuple[Word, ...]) -> Invocation | None:
         found = _find(tuple(words))
         if found is not None:
             rest = argv[argv.index(word) + 1 :]
-            return Invocation(found.entrypoint, (*found.words, *rest), found.launcher, untokenised=word)
+            return replace(found, words=(*found.words, *rest), untokenised=word)
     return None
 
 
@@ -129,7 +148,7 @@ def _in_script(script: ShellScript) -> Invocation | None:
         words = tuple(shell_word(word, script.word) for word in command.words)
         found = _find(words)
         if found is not None:
-            return Invocation(found.entrypoint, found.words, found.launcher, script, command)
+            return replace(found, script=script, command=command)
     return None
 
 
@@ -152,6 +171,11 @@ def _find(words: tuple[Word, ...]) -> Invocation | None:
             and _text(words, index + 2) == "serve"
         ):
             return Invocation("serve", words[index + 3 :], words[: index + 3])
+        if text == "-m" and following == DYNAMO_MODULE:
+            from vllmlint.serving.wrappers.dynamo_flags import engine_words
+
+            engine = engine_words(words[index + 2 :])
+            return Invocation("module", engine, words[: index + 2], serves_http=False)
         if text.endswith(_SERVER_FILES):
             return Invocation("module", words[index + 1 :], words[: index + 1])
     return None

@@ -24,6 +24,7 @@ from vllmlint.serving.image import ImageReference, parse_image
 from vllmlint.serving.release import Release, known_releases
 from vllmlint.serving.server import ReleaseCertainty, Server
 from vllmlint.serving.words import unknown_word
+from vllmlint.serving.wrappers.base import Engine, Wrapper, wrapper_of
 
 #: From this release on the official image's entrypoint is `vllm serve` (vllm-command-line.md, section 1).
 _SERVE_ENTRYPOINT_SINCE = "0.11.1"
@@ -92,6 +93,7 @@ class _Candidate:
     env: Mapping[str, EnvVar]
     line: CommandLine
     release: Release
+    wrapper: Wrapper | None
 
 
 def find_server(container: Container, policy: ImagePolicy, config_map: ConfigMapLookup) -> Server | None:
@@ -103,20 +105,51 @@ def find_server(container: Container, policy: ImagePolicy, config_map: ConfigMap
     rule = policy.rule_for(image.reference) if image is not None else None
     if facts is not None and facts.role == "other" and rule is None:
         return None
-    if facts is None and rule is None and not _speaks_of_vllm(container):
+    wrapper = wrapper_of(container.workload)
+    engine = _stated_engine(container, wrapper)
+    if facts is None and rule is None and engine is None and not _speaks_of_vllm(container):
         return None
     env = read_env(container.node, config_map)
     mounted = partial(mounted_file, container, config_map=config_map)
-    line = read_command(container, env, env_complete=is_complete(container.node, config_map), mounted=mounted)
+    line = read_command(
+        container,
+        env,
+        env_complete=is_complete(container.node, config_map),
+        mounted=mounted,
+        resolve=wrapper.resolve if wrapper is not None else None,
+    )
     release, certainty = _release_of(image, facts, rule, policy)
-    candidate = _Candidate(container, image, facts, rule, env, line, release)
-    invocation = explicit_invocation(line) or _implied_invocation(candidate) or _opaque_invocation(candidate)
+    candidate = _Candidate(container, image, facts, rule, env, line, release, wrapper)
+    if engine is not None and (facts is None or facts.role != "simulator"):
+        invocation: Invocation | None = _stated_invocation(engine, candidate)
+    else:
+        invocation = (
+            explicit_invocation(line) or _implied_invocation(candidate) or _opaque_invocation(candidate)
+        )
     if invocation is None:
         return None
     simulated = facts is not None and facts.role == "simulator"
     return Server(
         container, image, invocation, line, env, release, certainty, mounted=mounted, is_simulator=simulated
     )
+
+
+def _stated_engine(container: Container, wrapper: Wrapper | None) -> Engine | None:
+    """The engine of a container whose kind says that it runs vLLM, unless it starts something of its own."""
+    engine = wrapper.engine if wrapper is not None else None
+    named = engine is not None and engine.container == container.name and container.role == "main"
+    return engine if named and not container.command else None
+
+
+def _stated_invocation(engine: Engine, candidate: _Candidate) -> Invocation:
+    entrypoint = engine.entrypoint or entrypoint_of(candidate.release, candidate.rule)
+    words = (*engine.words, *candidate.line.argv)
+    return Invocation(entrypoint, words, (), sources=engine.sources, serves_http=engine.serves_http)
+
+
+def _runs_own_entrypoint(candidate: _Candidate) -> bool:
+    """Whether what the image itself starts can run: the controller puts no command in front."""
+    return candidate.wrapper is None or candidate.wrapper.keeps_entrypoint
 
 
 def _speaks_of_vllm(container: Container) -> bool:
@@ -153,6 +186,8 @@ def _implied_invocation(candidate: _Candidate) -> Invocation | None:
     """The server that the image's entrypoint starts with the container's `args`."""
     line, facts, rule = candidate.line, candidate.facts, candidate.rule
     if line.has_command or line.script is not None or candidate.image is None:
+        return None
+    if not _runs_own_entrypoint(candidate):
         return None
     first = line.argv[0].text if line.argv else None
     if first is not None and not _may_be_server_argument(first):
@@ -193,6 +228,8 @@ def _opaque_invocation(candidate: _Candidate) -> Invocation | None:
     """A vLLM image whose own script, or one inside it, starts the server: its arguments are unknown."""
     container, line, facts = candidate.container, candidate.line, candidate.facts
     if facts is None or container.image is None or line.script is not None:
+        return None
+    if not _runs_own_entrypoint(candidate):
         return None
     serves = bool(container.ports) or any(accelerator_of(name) for name in container.resources("limits"))
     simulated = facts.role == "simulator"

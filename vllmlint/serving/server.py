@@ -21,7 +21,8 @@ from vllmlint.serving.flag_tables import FlagTable, flag_table
 from vllmlint.serving.image import ImageReference
 from vllmlint.serving.model import ModelReference, classify_model
 from vllmlint.serving.release import Release
-from vllmlint.serving.value import Certainty, Value
+from vllmlint.serving.value import Certainty, Origin, Value
+from vllmlint.serving.wrappers.base import UNDECIDED, Wrapper, wrapper_of
 
 if TYPE_CHECKING:
     from vllmlint.serving.config_file import ConfigFile
@@ -42,6 +43,15 @@ class GpuRequest:
     accelerator: Accelerator
     count: int | None
     node: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Pods that belong together: `role` of this server's pods, `size` all of them (None: not decided)."""
+
+    name: str
+    role: str
+    size: int | None
 
 
 class Server:
@@ -155,11 +165,42 @@ class Server:
         setting = self.arguments.settings.get(name)
         if setting is not None:
             return self._from_setting(setting)
+        if name in self.injected:
+            return self._from_wrapper(self.injected[name])
         if not self.arguments_known:
             return Value(None, "assumed", certainty="unknown", reason="part of the command line is not known")
         spec = self._table.get(name)
         default = None if spec is None else spec.default
         return Value(default, "default", f"vLLM {self.release}")
+
+    @property
+    def wrapper(self) -> Wrapper | None:
+        """What the controller of a wrapper kind adds; None for other pods."""
+        return wrapper_of(self.workload)
+
+    @property
+    def injected(self) -> Mapping[str, Any]:
+        """Settings that a controller gives where no word of the command line does."""
+        wrapper = self.wrapper
+        return wrapper.settings if wrapper is not None else {}
+
+    def _from_wrapper(self, value: Any) -> Value:
+        controller = self.wrapper.controller if self.wrapper is not None else ""
+        if value is UNDECIDED:
+            return Value(None, "wrapper", controller, certainty="unknown", reason=f"{controller} decides it")
+        return Value(value, "wrapper", controller)
+
+    @property
+    def group(self) -> Group | None:
+        """The serving group of the server's pods; None for pods of one sort that stand alone."""
+        obj, workload, wrapper = self.object, self.workload, self.wrapper
+        if workload.carrier == "lws":
+            size = obj.node.integer("spec", "leaderWorkerTemplate", "size")
+            return Group(obj.name, workload.role, size or 1)
+        size = wrapper.size if wrapper is not None else None
+        if not workload.role and (size is None or size == 1):
+            return None
+        return Group(obj.name, workload.role, size)
 
     @cached_property
     def _table(self) -> FlagTable:
@@ -171,15 +212,22 @@ class Server:
         reason = "set in one branch of the script" if certainty == "depends" else ""
         if setting.value is UNKNOWN or not setting.certain:
             certainty, reason = "unknown", "the manifest does not tell the value"
+        origin, name = self._origin(setting)
         return Value(
             None if setting.value is UNKNOWN else setting.value,
-            "config-file" if setting.from_config else "args",
-            setting.spelling,
+            origin,
+            name,
             self.value_place(setting),
             self.flag_place(setting),
             certainty,
             reason,
         )
+
+    def _origin(self, setting: Setting) -> tuple[Origin, str]:
+        if setting.from_config:
+            return "config-file", setting.spelling
+        source = self.invocation.source_of(setting.flag_word)
+        return ("args", setting.spelling) if source is None else (source.origin, source.name)
 
     def integer(self, name: str) -> int | None:
         """The value of a whole-number setting, its default included; None when it cannot be told."""
@@ -196,6 +244,12 @@ class Server:
     def model(self) -> ModelReference:
         """What is served."""
         arguments = self.arguments
+        stored = self.wrapper.model if self.wrapper is not None else None
+        if stored is not None and (arguments.model or "").rstrip("/") == stored.path:
+            # to vLLM it is a directory, which the controller fills with what the URI names
+            return ModelReference(
+                *classify_model(stored.uri.text), stored.uri.content, arguments.model_source or "unknown"
+            )
         model_id, kind = classify_model(arguments.model)
         place = None
         if arguments.model_word is not None:
@@ -204,7 +258,9 @@ class Server:
 
     @property
     def port(self) -> int | None:
-        """The port the API listens on; None when it cannot be told."""
+        """The port the API listens on; None when it cannot be told, or another process answers."""
+        if not self.invocation.serves_http:
+            return None
         value = self.get("port")
         if not value.known:
             return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping as MappingType
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -11,9 +12,9 @@ from vllmlint.kube.index import Index
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping, Node, Scalar
+from vllmlint.serving.words import Word
 from vllmlint.serving.wrappers.nodes import sequence_at, with_entries
 from vllmlint.serving.wrappers.words import WordSource
-from vllmlint.serving.words import Word
 
 #: What a controller adds to a pod when the object does not say it.
 Injection = Literal["probes", "shm", "gpu", "lifecycle", "grace-period", "volumes"]
@@ -116,9 +117,7 @@ class RunObjects:
         return found[1].get(key) if found is not None else None
 
 
-def wrapped(
-    obj: KubeObject, template: Mapping, spec: Mapping, wrapper: Wrapper, role: str = ""
-) -> Workload:
+def wrapped(obj: KubeObject, template: Mapping, spec: Mapping, wrapper: Wrapper, role: str = "") -> Workload:
     """A workload of a wrapper kind."""
     workload = Workload(obj, template, spec, role, "other")
     workload.wrapper = wrapper

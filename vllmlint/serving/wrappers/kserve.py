@@ -119,7 +119,10 @@ def _worker(obj: KubeObject, worker: Mapping, head: Wrapper) -> Iterator[Workloa
 def _multi_node_env(worker: Mapping, uri: Scalar | None) -> list[Mapping]:
     """Variables that KServe gives the head of a multi-node service."""
     env: list[Mapping] = []
-    for field, name in (("tensorParallelSize", "TENSOR_PARALLEL_SIZE"), ("pipelineParallelSize", "PIPELINE_PARALLEL_SIZE")):
+    for field, name in (
+        ("tensorParallelSize", "TENSOR_PARALLEL_SIZE"),
+        ("pipelineParallelSize", "PIPELINE_PARALLEL_SIZE"),
+    ):
         value = worker.scalar(field)
         if value is not None:
             env.append(env_entry(name, value))
@@ -191,7 +194,9 @@ def _runtime_of(obj: KubeObject, model: Mapping, run: RunObjects) -> KubeObject 
     if not wanted:
         return None
     for kind in _RUNTIME_KINDS:
-        fitting = [(rank, one) for one in run.nearby(kind, obj) if (rank := _priority(one, wanted)) is not None]
+        fitting = [
+            (rank, one) for one in run.nearby(kind, obj) if (rank := _priority(one, wanted)) is not None
+        ]
         if fitting:
             return max(fitting, key=lambda pair: pair[0])[1]
     return None

@@ -104,7 +104,12 @@ def _group(
 ) -> Iterator[Workload]:
     """The pods of the service or of its prefill half: the leader, and the workers where there are some."""
     worker = part.mapping("worker")
-    if worker is None and part is spec and spec.scalar("model", "uri") is None and part.mapping("template") is None:
+    if (
+        worker is None
+        and part is spec
+        and spec.scalar("model", "uri") is None
+        and part.mapping("template") is None
+    ):
         return
     leader_role = role if worker is None else f"{role}-leader".strip("-")
     parts = ((part.mapping("template"), leader_role), (worker, f"{role}-worker".strip("-")))
@@ -115,8 +120,12 @@ def _group(
         container = named_container(anchor.mappings("containers"), _CONTAINER) if pod is not None else None
         if container is None:
             container = mapping_at(anchor, {"name": StandIn(_CONTAINER, _anchor(obj, spec, part))})
-        rest = [one for one in anchor.mappings("containers") if one is not container] if pod is not None else []
-        wrapper = _wrapper(obj, spec, part, container, role, hidden, is_worker=pod is not None and pod is worker)
+        rest = (
+            [one for one in anchor.mappings("containers") if one is not container] if pod is not None else []
+        )
+        wrapper = _wrapper(
+            obj, spec, part, container, role, hidden, is_worker=pod is not None and pod is worker
+        )
         template = pod if pod is not None else part
         yield wrapped(obj, template, pod_with(pod or mapping_at(part, {}), [container, *rest]), wrapper, name)
 
@@ -158,7 +167,9 @@ def _wrapper(
     )
 
 
-def _words(spec: Mapping, part: Mapping, container: Mapping, hidden: Scalar | None, *, multi_node: bool) -> WordList:
+def _words(
+    spec: Mapping, part: Mapping, container: Mapping, hidden: Scalar | None, *, multi_node: bool
+) -> WordList:
     words = WordList()
     uri = spec.scalar("model", "uri")
     anchor = uri or container.scalar("name")
@@ -173,7 +184,11 @@ def _words(spec: Mapping, part: Mapping, container: Mapping, hidden: Scalar | No
         parallelism = part.mapping("parallelism")
         for field, flag in _parallel_flags(parallelism).items():
             if parallelism is not None and field in parallelism.entries:
-                words.add(flag_words(parallelism.keys[field], parallelism.entries[field], flag), "wrapper", CONTROLLER)
+                words.add(
+                    flag_words(parallelism.keys[field], parallelism.entries[field], flag),
+                    "wrapper",
+                    CONTROLLER,
+                )
     for variable in container.mappings("env"):
         value = variable.scalar("value")
         if variable.string("name") == _ARGUMENTS and value is not None:

@@ -7,7 +7,8 @@ always what somebody wrote, in the file where it stands.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping as MappingType
+from collections.abc import Iterable, Iterator
+from collections.abc import Mapping as MappingType
 from typing import Final
 
 from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence
@@ -146,7 +147,9 @@ def with_entries(node: Mapping, entries: MappingType[str, Node | None]) -> Mappi
     return Mapping(node.source, node.start, node.end, {**node.entries, **added.entries}, keys)
 
 
-def merged(base: Mapping | None, over: Mapping | None, append: frozenset[str] = frozenset()) -> Mapping | None:
+def merged(
+    base: Mapping | None, over: Mapping | None, append: frozenset[str] = frozenset()
+) -> Mapping | None:
     """Two mappings merged as Kubernetes' strategic merge does it: `over` wins, mappings and keyed lists
     are merged item by item, other lists replaced (those named in `append` appended)."""
     if base is None or over is None:
@@ -178,7 +181,9 @@ def _merged_list(key: str, below: Sequence, over: Sequence, append: frozenset[st
         known = items[index] if index is not None else None
         if index is not None and isinstance(known, Mapping) and isinstance(item, Mapping):
             # a variable is one thing: its value and its source do not mix
-            items[index] = item if key == "name" and _is_variable(known, item) else merged(known, item, append) or item
+            items[index] = (
+                item if key == "name" and _is_variable(known, item) else merged(known, item, append) or item
+            )
         else:
             items.append(item)
     return sequence_at(over, items)
@@ -199,7 +204,9 @@ def _env_items(variables: Mapping) -> Iterator[Mapping]:
     for name, value in variables.entries.items():
         if isinstance(value, Scalar):
             key = variables.keys[name]
-            yield Mapping(key.source, key.start, value.end, {"name": key, "value": value}, {"name": key, "value": key})
+            yield Mapping(
+                key.source, key.start, value.end, {"name": key, "value": value}, {"name": key, "value": key}
+            )
 
 
 def added_env(container: Mapping, extra: Iterable[Mapping]) -> Mapping:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from vllmlint.facts.accelerators import accelerator_of
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
-from vllmlint.manifest.nodes import Mapping, Scalar
+from vllmlint.manifest.nodes import Mapping, Node, Scalar
 from vllmlint.serving.wrappers.base import Engine, Injection, RunObjects, Wrapper, count, pod_with, wrapped
 from vllmlint.serving.wrappers.nodes import (
     StandIn,
@@ -23,6 +23,7 @@ from vllmlint.serving.wrappers.nodes import (
     mapping_at,
     sequence_at,
     with_entries,
+    without,
 )
 from vllmlint.serving.wrappers.words import WordList, model_words, settings_words
 
@@ -90,7 +91,9 @@ def _job(obj: KubeObject, cluster: Mapping | None) -> Iterator[Workload]:
     if base is None:
         return
     command = [StandIn("sh", entrypoint), StandIn("-c", entrypoint), entrypoint]
-    container = with_entries(base, {"command": sequence_at(entrypoint, command), "args": sequence_at(entrypoint, [])})
+    container = with_entries(
+        base, {"command": sequence_at(entrypoint, command), "args": sequence_at(entrypoint, [])}
+    )
     wrapper = Wrapper(_CONTROLLER, injects=_INJECTS, keeps_entrypoint=False)
     yield wrapped(obj, head, pod_with(head, [container]), wrapper, "job")
 
@@ -133,13 +136,41 @@ def _engine(
     template, spec, role = _engine_pod(cluster, name)
     base = _gpu_container(spec) or mapping_at(name, {"name": StandIn("ray", name)})
     own = [item for one in (variables, config.mapping("runtime_env", "env_vars")) for item in _variables(one)]
-    container = with_entries(
-        added_env(base, own),
-        # KubeRay's own command: the engine is started by Ray, not by what the container runs
-        {"command": None, "args": None},
+    # the engine is started by Ray, not by what the container runs
+    container = without(added_env(base, own), "command", "args")
+    engine = Engine(
+        container.string("name") or "", tuple(words.words), words.sources, "serve", serves_http=False
     )
-    container = _without_command(container)
-    engine = Engine(container.string("name") or "", tuple(words.words), words.sources, "serve", serves_http=False)
-    served = {"served_model_name": [name.text]}
-    wrapper = Wrapper(_SERVE, engine, served, _INJECTS, keeps_entrypoint=False)
+    wrapper = Wrapper(_SERVE, engine, {"served_model_name": [name.text]}, _INJECTS, keeps_entrypoint=False)
     return wrapped(obj, template, pod_with(spec, [container]), wrapper, role)
+
+
+def _variables(variables: Mapping | None) -> list[Node]:
+    listed = env_list(variables)
+    return list(listed.items) if listed is not None else []
+
+
+def _engine_pod(cluster: Mapping | None, name: Scalar) -> tuple[Mapping, Mapping, str]:
+    """Template, spec and group of the pods that an engine runs in; empty ones where that is not certain."""
+    candidates = [
+        (template, spec, role)
+        for group, role in (_groups(cluster) if cluster is not None else ())
+        if (template := group.mapping("template")) is not None
+        and (spec := template.mapping("spec")) is not None
+        and _has_gpu(_gpu_container(spec))
+    ]
+    if len(candidates) == 1:
+        return candidates[0]
+    empty = mapping_at(name, {})
+    return empty, empty, ""
+
+
+def _gpu_container(spec: Mapping) -> Mapping | None:
+    """The container with accelerators, else the first."""
+    containers = list(spec.mappings("containers"))
+    return next((one for one in containers if _has_gpu(one)), containers[0] if containers else None)
+
+
+def _has_gpu(container: Mapping | None) -> bool:
+    limits = container.mapping("resources", "limits") if container is not None else None
+    return limits is not None and any(accelerator_of(name) is not None for name in limits.entries)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence as SequenceType
+from collections.abc import Callable, Iterable
+from collections.abc import Sequence as SequenceType
 from dataclasses import dataclass
 
 from vllmlint.kube.env import UNKNOWN_MARK

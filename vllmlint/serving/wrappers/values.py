@@ -1,0 +1,83 @@
+"""Values files of two Helm charts, recognised by their keys: vLLM production-stack and llm-d modelservice.
+
+A values file is no Kubernetes object; a recognised one is shown as kind `values`, named after the model it
+deploys. What the chart makes of the fields is in `production_stack` and `modelservice`. The chart itself is
+not read: another version of it may do otherwise, and a rendered manifest is always the better input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from yaml import YAMLError
+
+from vllmlint.kube.objects import KubeObject
+from vllmlint.kube.pods import Workload
+from vllmlint.manifest.compose import DocumentError, compose_document
+from vllmlint.manifest.nodes import Mapping
+from vllmlint.manifest.reader import SourceFile
+from vllmlint.serving.wrappers import modelservice, production_stack
+from vllmlint.serving.wrappers.base import RunObjects
+
+KIND = "values"
+_TEMPLATED = "unrendered Helm template"
+
+
+class ValuesObject(KubeObject):
+    """A values file, or the part of it that makes one deployment, in the place of an object."""
+
+    def __init__(self, file: SourceFile, document: int, node: Mapping, name: str = "") -> None:
+        """Take the whole mapping of values; it has no metadata."""
+        super().__init__(file, document, node)
+        self.api_version, self.kind, self.name, self.namespace = "", KIND, name, ""
+
+
+def values_objects(file: SourceFile) -> list[ValuesObject]:
+    """The values files among the documents of a file: no object, but the keys of a known chart."""
+    found = [
+        ValuesObject(file, document.index, document.root)
+        for document in file.documents
+        if isinstance(document.root, Mapping)
+        and document.root.scalar("kind") is None
+        and is_known(document.root)
+    ]
+    if not found and not file.documents and [one.reason for one in file.skipped] == [_TEMPLATED]:
+        root = _templated_root(file)
+        if root is not None and root.scalar("kind") is None and is_known(root):
+            found.append(ValuesObject(file, file.skipped[0].index or 0, root))
+    return found
+
+
+def is_known(values: Mapping) -> bool:
+    """Whether these are values of a chart whose fields are known, with a server in them."""
+    return production_stack.recognises(values) or modelservice.recognises(values)
+
+
+def workloads(obj: KubeObject, run: RunObjects) -> list[Workload]:
+    """The pods that the chart makes of a values file."""
+    return list(_workloads(obj, obj.node))
+
+
+def release_workloads(obj: KubeObject, _run: RunObjects) -> list[Workload] | None:
+    """The pods of a Flux HelmRelease of a known chart; None for any other chart."""
+    values = obj.node.mapping("spec", "values")
+    return list(_workloads(obj, values)) if values is not None and is_known(values) else None
+
+
+def _workloads(obj: KubeObject, values: Mapping) -> Iterator[Workload]:
+    def carrier(name: str) -> KubeObject:
+        return ValuesObject(obj.file, obj.document, values, name) if obj.kind == KIND else obj
+
+    if production_stack.recognises(values):
+        yield from production_stack.workloads(carrier, values)
+    if modelservice.recognises(values):
+        yield from modelservice.workloads(carrier, values)
+
+
+def _templated_root(file: SourceFile) -> Mapping | None:
+    """A values file may hold expressions for the chart's `tpl`: it is YAML all the same."""
+    try:
+        roots = compose_document(file.source, 0, len(file.source.text)).roots
+    except (YAMLError, ValueError, DocumentError):
+        return None
+    return roots[0] if len(roots) == 1 and isinstance(roots[0], Mapping) else None
