@@ -79,8 +79,14 @@ def judge_all(corpus: Path) -> list[Verdict]:
 
 
 def internal_errors(verdicts: Iterable[Verdict]) -> list[str]:
-    """Files on which something raised."""
-    return [f"{one.name}: internal error\n{one.error}" for one in verdicts if one.error]
+    """Files on which something raised; the traceback of the first of each kind."""
+    found, kinds = [], set()
+    for one in verdicts:
+        if one.error:
+            kind = one.error.strip().splitlines()[-1]
+            found.append(f"{one.name}: internal error: {kind if kind in kinds else one.error}")
+            kinds.add(kind)
+    return found
 
 
 def missing_servers(verdicts: Iterable[Verdict], reasons: Mapping[str, str]) -> list[str]:

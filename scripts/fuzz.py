@@ -40,7 +40,7 @@ CPU_LIMIT = 1.0
 #: Larger manifests take their time whatever they hold (an alias bomb written out has megabytes).
 LARGEST = 100_000
 #: A case that runs this long is cut off.
-HANG_SECONDS = 20
+HANG_SECONDS = 10
 
 _TOKEN = re.compile(r"[^\s:,\[\]{}\"'#]+")
 #: Values that programs stumble over.

@@ -40,7 +40,7 @@ def _cut_off() -> Iterator[None]:
         raise HangError
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(15)
+    signal.alarm(20)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)

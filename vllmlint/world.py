@@ -10,7 +10,7 @@ from typing import Any
 
 from vllmlint.contract.settings import Contract
 from vllmlint.kube.index import Index
-from vllmlint.kube.objects import KubeObject, objects_of
+from vllmlint.kube.objects import KubeObject, objects_of, string_map
 from vllmlint.kube.pods import Container, Mount, Workload, workloads_of
 from vllmlint.manifest.reader import Skipped, SourceFile
 from vllmlint.serving.detect import ImagePolicy, ImageRule, find_server
@@ -55,17 +55,29 @@ class World:
         contract_of: ContractLookup,
         today: datetime.date,
         rule_options: Mapping[str, Mapping[str, Any]],
+        paths: Iterable[str] = (),
     ) -> None:
         self.contract_of = contract_of
         self.today = today
         self._rule_options = rule_options
+        self.paths = frozenset((*paths, *(file.path for file in files)))
         self._foreign: tuple[KubeObject, ...] = ()
+        self._foreign_workloads: list[Workload] = []
         self._servers_by_workload: dict[int, list[Server]] = {}
         self.files = [_read_objects(file) for file in files]
 
     def add_foreign(self, objects: Iterable[KubeObject]) -> None:
         """Let joins see objects of files that are not linted here: siblings, other shards of a run."""
         self._foreign = tuple(objects)
+        for cached in ("index", "_workloads_by_label"):
+            self.__dict__.pop(cached, None)
+        self._foreign_workloads = [
+            workload
+            for obj in self._foreign
+            if not is_wrapped(obj)
+            for workload in workloads_of(obj)
+            if not _is_patch(workload)
+        ]
 
     @cached_property
     def index(self) -> Index:
@@ -78,10 +90,15 @@ class World:
         self._open_wrappers()
         for facts in self.files:
             for workload in facts.workloads:
-                found = [self._server(container) for container in workload.containers]
-                servers = [server for server in found if server is not None]
-                facts.servers += servers
-                self._servers_by_workload[id(workload)] = servers
+                facts.servers += self._build(workload)
+        for workload in self._foreign_workloads:
+            self._build(workload)
+
+    def _build(self, workload: Workload) -> list[Server]:
+        found = [self._server(container) for container in workload.containers]
+        servers = [server for server in found if server is not None]
+        self._servers_by_workload[id(workload)] = servers
+        return servers
 
     def _open_wrappers(self) -> None:
         """Add the workloads of wrapper kinds, which may be put together from several objects."""
@@ -128,6 +145,40 @@ class World:
     def servers_in(self, workload: Workload) -> list[Server]:
         """The servers in the pods of a workload."""
         return self._servers_by_workload.get(id(workload), [])
+
+    def facts_of(self, obj: KubeObject) -> FileFacts | None:
+        """The file of an object; None when that file is not linted here."""
+        return self._facts_by_path.get(obj.file.path)
+
+    @cached_property
+    def _facts_by_path(self) -> dict[str, FileFacts]:
+        return {facts.file.path: facts for facts in self.files}
+
+    @cached_property
+    def _workloads_by_label(self) -> dict[tuple[str, str], list[Workload]]:
+        """The workloads of the run, those of other shards too, under each of their labels."""
+        own = [workload for facts in self.files for workload in facts.workloads]
+        found: dict[tuple[str, str], list[Workload]] = {}
+        for workload in (*own, *self._foreign_workloads):
+            for pair in workload.labels.items():
+                found.setdefault(pair, []).append(workload)
+        for workloads in found.values():
+            # the same order whichever process read which file
+            workloads.sort(key=lambda one: (one.object.file.path, one.object.document, one.template.start))
+        return found
+
+    def selected_by(self, service: KubeObject) -> list[Workload]:
+        """The workloads of the run that see a Service and whose pods it selects."""
+        pair = next(iter(string_map(service.node.at("spec", "selector")).items()), None)
+        candidates = self._workloads_by_label.get(pair, ()) if pair is not None else ()
+        return [
+            workload for workload in candidates if any(one is service for one in self.services_of(workload))
+        ]
+
+    def wanted_by(self, services: Iterable[KubeObject]) -> list[KubeObject]:
+        """The objects here whose pods one of these Services selects: what its own shard must know."""
+        found = [workload.object for service in services for workload in self.selected_by(service)]
+        return list({id(obj): obj for obj in found}.values())
 
     def services_of(self, workload: Workload) -> list[KubeObject]:
         """The Services in sight whose selector matches the pods of a workload."""

@@ -16,7 +16,7 @@ from vllmlint.serving.flag_tables import flag_table
 from vllmlint.serving.server import Server
 
 _MODULE = "python3 -m vllm.entrypoints.openai.api_server"
-#: From this release on the module parses a positional model, and ignores it (vllm-command-line.md, section 1).
+#: From this release on the module parses a positional model, and ignores it (vllm-command-line.md, 1).
 _MODULE_TAKES_POSITIONAL = "0.10.0"
 
 
@@ -51,7 +51,13 @@ def form_problem(server: Server) -> FormProblem | None:
 
 
 def _problems(server: Server) -> Iterator[FormProblem]:
-    for look in (_program_repeated, _model_option_refused, _served_name_first, _positional_ignored, _no_model):
+    for look in (
+        _program_repeated,
+        _model_option_refused,
+        _served_name_first,
+        _positional_ignored,
+        _no_model,
+    ):
         found = look(server)
         if found is not None:
             yield found
@@ -90,7 +96,9 @@ def _program_repeated(server: Server) -> FormProblem | None:
         "the entrypoint is not replaced",
         judged,
         (Related(image.node.content, f"starts `{starts}`"),),
-        tuple(one for one in arguments.errors if one.kind == "unrecognized" and not one.flag) if stray else (),
+        tuple(one for one in arguments.errors if one.kind == "unrecognized" and not one.flag)
+        if stray
+        else (),
         frozenset(arguments.positionals) if stray else frozenset(),
     )
 
@@ -107,11 +115,10 @@ def _model_option_refused(server: Server) -> FormProblem | None:
     if not errors or option is None:
         return None
     model = option.value if isinstance(option.value, str) else "MODEL"
-    older = "" if server.release.at_least("0.8.3") else ", and not without it"
     return FormProblem(
         server.flag_place(option),
-        f"`vllm serve` of vLLM {server.release} does not start with `--model`{older}: it wants the model as its "
-        f"first argument; {REFUSED}",
+        f"`vllm serve` of vLLM {server.release} does not start with `--model`: it wants the model as "
+        f"its first argument; {REFUSED}",
         f"Write `vllm serve {model}`, without `--model`.",
         "refused by `vllm serve`",
         judgement(server),
@@ -122,13 +129,15 @@ def _model_option_refused(server: Server) -> FormProblem | None:
 
 def _served_name_first(server: Server) -> FormProblem | None:
     """`vllm serve --served-model-name a …` with the model behind it (0.17.0 and newer)."""
-    error = next((one for one in server.arguments.errors if "`model` should be provided" in one.message), None)
+    error = next(
+        (one for one in server.arguments.errors if "`model` should be provided" in one.message), None
+    )
     if error is None or error.word is None:
         return None
     return FormProblem(
         server.word_place(error.word, *(error.span or (None, None))),
-        f"vLLM {server.release} wants the model as the first argument where `--served-model-name` is given, for "
-        f"that flag takes every word up to the next flag; {REFUSED}",
+        f"vLLM {server.release} wants the model as the first argument where `--served-model-name` is given, "
+        f"for that flag takes every word up to the next flag; {REFUSED}",
         "Put the model in front of all flags.",
         "the model must come first",
         judgement(server),
@@ -147,7 +156,9 @@ def _positional_ignored(server: Server) -> FormProblem | None:
     text = server.invocation.words[index].text
     if text is None or not _is_model(text) or (not refuses and arguments.positional != text):
         return None
-    errors = tuple(error for error in arguments.errors if error.kind == "unrecognized" and error.word == index)
+    errors = tuple(
+        error for error in arguments.errors if error.kind == "unrecognized" and error.word == index
+    )
     if refuses and (not errors or arguments.model_source != "default"):
         return None
     return _module_problem(server, index, text, errors)
@@ -207,7 +218,9 @@ def _no_model(server: Server) -> FormProblem | None:
     judged = judgement(server)
     official = server.image is not None and is_official(server.image.full_repository)
     sure = (not server.invocation.implied or official) and bool(server.line.argv)
-    fact = f"no model is named, and `vllm serve` of vLLM {server.release} does not start without one: {REFUSED}"
+    fact = (
+        f"no model is named, and `vllm serve` of vLLM {server.release} does not start without one: {REFUSED}"
+    )
     if not required:
         default = flag_table(server.release).spec("--model").default
         fact = f"no model is named, so vLLM {server.release} downloads and serves its default, {default}"

@@ -27,7 +27,7 @@ _JSON_TYPES = frozenset({"json", "json_or_str", "kv"})
 #: Releases that stand for the others where the image tells none: what all of them refuse is refused.
 _SAMPLE = tuple(
     release
-    for text in ("0.8.5", "0.10.2", "0.12.0", "0.16.0", "0.20.2", "0.26.0", "0.33.0")
+    for text in ("0.6.6.post1", "0.8.5", "0.10.2", "0.12.0", "0.16.0", "0.20.2", "0.26.0", "0.33.0")
     if (release := Release.parse(text)) is not None
 )
 _SIGNS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
@@ -113,7 +113,11 @@ def _place(error: ArgumentError, server: Server) -> Place:
         config = server.arguments.config
         if setting is not None:
             return server.value_place(setting)
-        return server.word_place(config.word) if config is not None and config.word is not None else server.anchor
+        return (
+            server.word_place(config.word)
+            if config is not None and config.word is not None
+            else server.anchor
+        )
     return server.word_place(error.word, *(error.span or (None, None)))
 
 
@@ -190,8 +194,14 @@ def _takes_no_value(spec: FlagSpec, value: str) -> tuple[str, str, str]:
     negation = next((one for one in spec.negations if one.startswith("--no-")), None)
     advice = f"Write `{spec.name}` alone."
     if value.lower() in {"false", "0", "no", "off", "none"}:
-        advice = f"Write `{negation}`." if negation else f"Remove `{spec.name}`: without it the switch is off."
-    return f"`{spec.name}` is a switch and takes no value (ignored explicit argument {value!r})", advice, "no value here"
+        advice = (
+            f"Write `{negation}`." if negation else f"Remove `{spec.name}`: without it the switch is off."
+        )
+    return (
+        f"`{spec.name}` is a switch and takes no value (ignored explicit argument {value!r})",
+        advice,
+        "no value here",
+    )
 
 
 def _choice(spec: FlagSpec, value: str, release: Release) -> tuple[str, str, str]:
@@ -199,7 +209,11 @@ def _choice(spec: FlagSpec, value: str, release: Release) -> tuple[str, str, str
     near = get_close_matches(value.lower(), choices, 1)
     shown = ", ".join(choices[:12]) + (", …" if len(choices) > 12 else "")
     advice = f"Write `{spec.name}={near[0]}`." if near else f"Choose from {shown}."
-    return f"`{spec.name}` of vLLM {release} does not know `{value}` (invalid choice; it takes {shown})", advice, "invalid choice"
+    return (
+        f"`{spec.name}` of vLLM {release} does not know `{value}` (invalid choice; it takes {shown})",
+        advice,
+        "invalid choice",
+    )
 
 
 def _bad_value(spec: FlagSpec, value: str, error: ArgumentError, release: Release) -> tuple[str, str, str]:
@@ -250,7 +264,7 @@ def _beyond_limit(setting: Setting, server: Server) -> Iterator[Finding]:
         judged = judged.at_least("high")
     yield Finding(
         server.value_place(setting),
-        f"`{spec.name}` must be {_SIGNS[broken]} {shown}: vLLM {server.release} refuses {value}, and {REFUSED}",
+        f"`{spec.name}` must be {_SIGNS[broken]} {shown}: vLLM {server.release} refuses {value}; {REFUSED}",
         f"Write a value that is {_SIGNS[broken]} {shown}, or remove the flag.",
         f"must be {_SIGNS[broken]} {shown}",
         confidence=judged.confidence,

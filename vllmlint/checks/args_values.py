@@ -130,8 +130,8 @@ def _gated(setting: Setting, value: str, server: Server) -> Iterator[Finding]:
         judged: Judgement = judgement(server)
         yield Finding(
             server.value_place(setting),
-            f"`{value}` is deprecated since vLLM {row.since}, and a server that uses it without `{row.needs}` "
-            "ends with a ValueError: the pod restarts forever",
+            f"`{value}` is deprecated since vLLM {row.since}, and a server that uses it without `{row.needs}`"
+            " ends with a ValueError: the pod restarts forever",
             f"Add `{row.needs}`, and plan for a checkpoint in another form.",
             f"needs {row.needs}",
             confidence=judged.confidence,
@@ -151,7 +151,11 @@ def default_changed_between_releases(server: Server, world: World) -> Iterator[F
     for change in default_changes(sides, world):
         what = f"`{change.name}` is not set and" if change.name.startswith("--") else f"{change.name}"
         note = f" ({change.note})" if change.note else ""
-        flag = f"Write `{change.name}` with the value you want, so that" if change.name.startswith("--") else "Note that"
+        flag = (
+            f"Write `{change.name}` with the value you want, so that"
+            if change.name.startswith("--")
+            else "Note that"
+        )
         yield Finding(
             place,
             f"{what} goes from {change.before} in vLLM {older} to {change.after} in {newer}{note}",

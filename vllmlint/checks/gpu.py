@@ -259,8 +259,8 @@ def _may_be_patched(server: Server, world: World) -> bool:
     path = PurePosixPath(server.object.file.path)
     if {"base", "bases"} & set(path.parts):
         return True
-    neighbours = (PurePosixPath(facts.file.path) for facts in world.files)
-    return any(one.parent == path.parent and one.stem.lower() == "kustomization" for one in neighbours)
+    names = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+    return any(str(path.parent / name) in world.paths for name in names)
 
 
 def _image_note(server: Server) -> tuple[Related, ...]:

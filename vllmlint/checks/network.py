@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from vllmlint.finding import Confidence, Edit, Finding, Fix, Related, Severity, where
-from vllmlint.kube.index import selects
 from vllmlint.kube.objects import KubeObject, string_map
 from vllmlint.kube.pods import Container, Workload
 from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.manifest.text import Place
 from vllmlint.serving.flag_tables import env_table
+from vllmlint.serving.release import Release
 from vllmlint.serving.server import Server
 from vllmlint.world import World
 
@@ -41,15 +42,22 @@ _PROXY = re.compile(
 )
 
 
+@cache
+def _port_settings(release: Release) -> tuple[str, ...]:
+    """The variables of a release that a Service's link variable could set."""
+    return tuple(sorted(name for name in env_table(release).declared if name.endswith("_PORT")))
+
+
 def service_name_collides_with_vllm_env(server: Server, world: World) -> Iterator[Finding]:
     """A Service whose link variable has the name of one of vLLM's settings."""
     workload = server.workload
     if workload.carrier == "other" or workload.spec.flag("enableServiceLinks") is False:
         return
-    settings = {name for name in env_table(server.release).declared if name.endswith("_PORT")}
-    for service in world.index.nearby("Service", server.object):
-        name = service.name.upper().replace("-", "_") + "_PORT"
-        if name not in settings or not _has_address(service) or _is_set(name, server):
+    for name in _port_settings(server.release):
+        # Kubernetes turns the Service's name into capitals and its dashes into underscores
+        service_name = name.removesuffix("_PORT").lower().replace("_", "-")
+        service = world.index.named("Service", service_name, server.object)
+        if service is None or not _has_address(service) or _is_set(name, server):
             continue
         unused = name not in _ALWAYS_READ and not _transfers(server)
         certain = service.namespace == server.object.namespace and not unused
@@ -177,12 +185,7 @@ def _selected(service: KubeObject, world: World) -> list[Workload]:
     Files beside each other are often variants of one deployment: those in the Service's own file count
     alone where there are any.
     """
-    found = [
-        workload
-        for facts in world.files
-        for workload in facts.workloads
-        if selects(service, workload) and any(one is service for one in world.services_of(workload))
-    ]
+    found = world.selected_by(service)
     own = [workload for workload in found if workload.object.file.path == service.file.path]
     return own or found
 

@@ -78,7 +78,7 @@ def placeholder_left_in_manifest(obj: KubeObject, world: World) -> Iterator[Find
     """Texts of a server's pods, or of a Secret, that still have to be filled in."""
     if obj.kind == "Template" or not _CANDIDATE.search(obj.node.source.text, obj.node.start, obj.node.end):
         return
-    facts = next((facts for facts in world.files if facts.file is obj.file), None)
+    facts = world.facts_of(obj)
     if facts is None:
         return
     if obj.kind == "Secret" and not obj.group:

@@ -165,6 +165,42 @@ def inspect(
 
 
 @app.command()
+def upgrade(
+    to: Annotated[
+        str, typer.Option("--to", help="The vLLM release to move to, as in 0.33.0.", metavar="RELEASE")
+    ],
+    paths: Annotated[Optional[list[str]], _PATHS] = None,  # noqa: UP045
+    source: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--from", help="The release it runs now, instead of what the image says.", metavar="RELEASE"),
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", "-f", help="text or json.", metavar="FORMAT")] = "text",
+    all_defaults: Annotated[
+        bool,
+        typer.Option("--all-defaults", help="Every default that differs, not only those known to matter."),
+    ] = False,
+    stdin_filename: Annotated[
+        str, typer.Option("--stdin-filename", help="The name of the manifest on standard input.")
+    ] = "-",
+    contract: Annotated[Optional[str], _CONTRACT] = None,  # noqa: UP045
+) -> None:
+    """Show what flags, variables, metrics and defaults become at another vLLM release."""
+    from vllmlint.cli import upgrade as command
+
+    _leave(
+        command.run(
+            paths or [],
+            to,
+            source,
+            format_,
+            all_defaults=all_defaults,
+            stdin_filename=stdin_filename,
+            contract=contract,
+        )
+    )
+
+
+@app.command()
 def explain(
     rule: Annotated[str, typer.Argument(help="A rule's name or id.")],
 ) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from vllmlint.kube.objects import KubeObject, string_map
@@ -38,42 +39,67 @@ class Index:
 
     def __init__(self, objects: Iterable[KubeObject], environment_of: Callable[[str], str | None]) -> None:
         self._environment_of = environment_of
-        self._by_kind: dict[str, dict[str, list[KubeObject]]] = {}
+        self._by_kind: dict[str, list[KubeObject]] = {}
+        self._by_name: dict[tuple[str, str], list[KubeObject]] = {}
+        # a Service stands under one pair of its selector: pods without that label are not selected
+        self._services: dict[tuple[str, str], list[KubeObject]] = {}
         for obj in objects:
             if obj.kind in JOINED_KINDS:
-                self._by_kind.setdefault(obj.kind, {}).setdefault(obj.directory, []).append(obj)
-        for directories in self._by_kind.values():
-            for found in directories.values():
-                # the same order whichever process read which file
-                found.sort(key=lambda obj: (obj.file.path, obj.document, obj.node.start))
+                self._by_kind.setdefault(obj.kind, []).append(obj)
+                self._by_name.setdefault((obj.kind, obj.name), []).append(obj)
+        for service in self._by_kind.get("Service", ()):
+            pair = next(iter(string_map(service.node.at("spec", "selector")).items()), None)
+            if pair is not None:
+                self._services.setdefault(pair, []).append(service)
 
     def nearby(self, kind: str, seeker: KubeObject) -> Iterator[KubeObject]:
         """Objects of a kind that `seeker` can see, the nearest first, one of each name."""
-        directories = self._by_kind.get(kind)
-        if not directories:
-            return
-        environment = self._environment_of(seeker.file.path)
-        seen: set[str] = set()
-        for directory in _upwards(seeker.directory):
-            found = directories.get(directory, ())
-            for obj in sorted(found, key=lambda other: other.file is not seeker.file):
-                if obj.name in seen or not _same_namespace(obj, seeker):
-                    continue
-                theirs = self._environment_of(obj.file.path)
-                if environment is not None and theirs is not None and environment != theirs:
-                    continue
-                seen.add(obj.name)
-                yield obj
+        yield from self._visible(self._by_kind.get(kind, ()), seeker)
 
     def named(self, kind: str, name: str, seeker: KubeObject) -> KubeObject | None:
         """The object of a kind and name that `seeker` refers to; None when it is not in the run."""
-        if kind not in self._by_kind:
-            return None
-        return next((obj for obj in self.nearby(kind, seeker) if obj.name == name), None)
+        found = self._by_name.get((kind, name))
+        return None if found is None else next(iter(self._visible(found, seeker)), None)
 
     def services_of(self, workload: Workload) -> list[KubeObject]:
         """The Services whose selector matches the pods of a workload."""
-        return [obj for obj in self.nearby("Service", workload.object) if selects(obj, workload)]
+        seeker = workload.object
+        found = [one for pair in workload.labels.items() for one in self._services.get(pair, ())]
+        return [
+            service
+            for service in self._visible(found, seeker)
+            # a nearer Service of that name is the one that is meant
+            if selects(service, workload) and self.named("Service", service.name, seeker) is service
+        ]
+
+    def _visible(self, candidates: Sequence[KubeObject], seeker: KubeObject) -> list[KubeObject]:
+        """Those of the candidates that `seeker` can see, the nearest first, one of each name."""
+        if not candidates:
+            return []
+        distance = _distances(seeker.directory)
+        environment = self._environment_of(seeker.file.path)
+        near = [
+            obj
+            for obj in candidates
+            if obj.directory in distance
+            and _same_namespace(obj, seeker)
+            and self._same_environment(obj, environment)
+        ]
+        # the last keys make the order the same whichever process read which file
+        near.sort(
+            key=lambda obj: (
+                distance[obj.directory],
+                obj.file.path != seeker.file.path,
+                obj.file.path,
+                obj.document,
+                obj.node.start,
+            )
+        )
+        return list({obj.name: obj for obj in reversed(near)}.values())[::-1]
+
+    def _same_environment(self, obj: KubeObject, environment: str | None) -> bool:
+        theirs = self._environment_of(obj.file.path) if environment is not None else None
+        return theirs is None or theirs == environment
 
     def config_map_data(self, name: str, seeker: KubeObject) -> tuple[KubeObject, dict[str, Scalar]] | None:
         """A ConfigMap and its `data`."""
@@ -95,11 +121,11 @@ def _same_namespace(one: KubeObject, other: KubeObject) -> bool:
     return not one.namespace or not other.namespace or one.namespace == other.namespace
 
 
-def _upwards(directory: str) -> Iterator[str]:
+@lru_cache(maxsize=1024)
+def _distances(directory: str) -> dict[str, int]:
+    """A directory and those above it, with the number of steps up."""
     path = PurePosixPath(directory)
-    yield str(path)
     outside = path.parts.count("..")
-    for parent in path.parents:
-        if len(parent.parts) < outside:
-            return  # above `../..` is no `..`
-        yield str(parent)
+    # above `../..` is no `..`
+    parents = (parent for parent in path.parents if len(parent.parts) >= outside)
+    return {str(one): steps for steps, one in enumerate((path, *parents))}

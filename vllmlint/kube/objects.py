@@ -42,7 +42,7 @@ class KubeObject:
         """The object as kubectl writes it: `Deployment/vllm`."""
         return f"{self.kind}/{self.name}" if self.name else self.kind
 
-    @property
+    @cached_property
     def directory(self) -> str:
         """The directory of the object's file, as the user named it."""
         return str(PurePosixPath(self.file.path).parent)

@@ -82,7 +82,7 @@ def read_inputs(inputs: Iterable[Input], progress: Progress | None = None) -> li
 def context_objects(options: RunOptions) -> list[KubeObject]:
     """The objects of files that are only read for joins."""
     files = read_inputs(options.context)
-    return [obj for file in files for obj in objects_of(file)[0] if obj.kind in JOINED_KINDS]
+    return [obj for file in files for obj in objects_of(file)[0]]
 
 
 class Shard:
@@ -97,11 +97,17 @@ class Shard:
         for file in self.files:
             self.contracts.view(file.path)
         rule_options = {rule.name: rule.options for rule in all_rules()}
-        self.world = World(self.files, self.contracts.view, options.today, rule_options)
+        paths = (one.path for one in (*options.inputs, *options.context))
+        self.world = World(self.files, self.contracts.view, options.today, rule_options, paths)
 
     def exported(self) -> list[KubeObject]:
         """The objects that other shards may refer to."""
         return [obj for facts in self.world.files for obj in facts.objects if obj.kind in JOINED_KINDS]
+
+    def selected(self, foreign: Iterable[KubeObject]) -> list[KubeObject]:
+        """The objects of this shard whose pods a Service of another shard selects."""
+        self.world.add_foreign(foreign)
+        return self.world.wanted_by(obj for obj in foreign if obj.kind == "Service")
 
     def judge(self, foreign: Iterable[KubeObject]) -> RunResult:
         """Run the rules, with the objects of the other files in sight."""

@@ -9,6 +9,7 @@ from itertools import pairwise
 from multiprocessing.connection import Connection
 from typing import Any
 
+from vllmlint.kube.objects import KubeObject
 from vllmlint.lint.result import RunResult
 from vllmlint.lint.run import Progress, RunOptions, Shard, context_objects
 from vllmlint.sources.files import Input
@@ -17,9 +18,9 @@ from vllmlint.sources.files import Input
 def run_sharded(options: RunOptions, shards: int, progress: Progress | None) -> RunResult:
     """Run the shards in processes of their own and join what they found, in order of file.
 
-    Two rounds, since a join may cross shards: every shard reads its files and names the objects that
-    others refer to; then each judges its files with all those objects in sight. Raises what a shard
-    raised (`SourceError`, `ContractError`).
+    Three rounds, since a join may cross shards: every shard reads its files and names the objects that
+    others refer to; with those in sight it names its workloads that another shard's Service selects;
+    then each judges its files. Raises what a shard raised (`SourceError`, `ContractError`).
     """
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     context: Any = multiprocessing.get_context(method)
@@ -38,9 +39,12 @@ def run_sharded(options: RunOptions, shards: int, progress: Progress | None) -> 
             if progress is not None:
                 progress(done)
         outside = context_objects(options)
-        for number, (_, connection, _) in enumerate(workers):
-            others = [obj for other, objects in enumerate(exported) if other != number for obj in objects]
-            connection.send([*others, *outside])
+        foreign = _of_others(exported)
+        for (_, connection, _), objects in zip(workers, foreign, strict=True):
+            connection.send([*objects, *outside])
+        selected = _of_others([_receive(connection) for _, connection, _ in workers])
+        for (_, connection, _), objects in zip(workers, selected, strict=True):
+            connection.send(objects)
         results = [_receive(connection) for _, connection, _ in workers]
     finally:
         for process, connection, _ in workers:
@@ -49,6 +53,14 @@ def run_sharded(options: RunOptions, shards: int, progress: Progress | None) -> 
             if process.is_alive():
                 process.terminate()
     return _merge(results)
+
+
+def _of_others(named: Sequence[list[KubeObject]]) -> list[list[KubeObject]]:
+    """For each shard what all the others named."""
+    return [
+        [obj for other, objects in enumerate(named) if other != number for obj in objects]
+        for number in range(len(named))
+    ]
 
 
 def _split(inputs: Sequence[Input], shards: int) -> list[Sequence[Input]]:
@@ -63,7 +75,9 @@ def _work(connection: Connection, options: RunOptions, inputs: Sequence[Input]) 
     try:
         shard = Shard(options, inputs)
         connection.send(shard.exported())
-        connection.send(shard.judge(connection.recv()))
+        foreign = connection.recv()
+        connection.send(shard.selected(foreign))
+        connection.send(shard.judge([*foreign, *connection.recv()]))
     except Exception as error:
         with contextlib.suppress(OSError):  # the parent has given up on the run
             connection.send(error)

@@ -167,7 +167,7 @@ def _skip_template(result: SourceFile, index: int, start: int, end: int, chunk: 
     kind = (
         "Helm template" if _HELM_ACTION.search(chunk) else "Jinja template" if "{%" in chunk else "template"
     )
-    first = start + max(chunk.find("{{"), 0) if "{{" in chunk else start
+    first = start + min(at for at in (chunk.find("{{"), chunk.find("{%")) if at >= 0)
     place = Place(result.source, first, min(first + 2, end))
     result.skipped.append(Skipped(index, place, f"unrendered {kind}"))
 

@@ -103,7 +103,15 @@ def _settings(server: Server, defaults: bool) -> dict[str, Any]:
     model = server.model
     if model.place is not None:
         known = model.kind != "unknown"
-        value = Value(model.id, "args", model.source, model.place, None, "certain" if known else "unknown")
+        source = server.invocation.source_of(server.arguments.model_word or 0)
+        value = Value(
+            model.id,
+            "args" if source is None else source.origin,
+            model.source if source is None else source.name,
+            model.place,
+            None,
+            "certain" if known else "unknown",
+        )
         settings["model"] = _setting(value)
     return dict(sorted(settings.items()))
 

@@ -16,6 +16,8 @@ from vllmlint.manifest.nodes import Mapping
 from vllmlint.manifest.reader import SourceFile
 from vllmlint.serving.wrappers.base import RunObjects
 
+__all__ = ["RunObjects", "is_wrapped", "note_uses", "open_wrapped", "values_objects"]
+
 #: Kinds with their API group: the module and the function that open them. A function answers None when
 #: the object is, after all, not one that it knows.
 _ADAPTERS: Final[dict[tuple[str, str], tuple[str, str]]] = {

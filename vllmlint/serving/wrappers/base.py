@@ -16,6 +16,7 @@ from vllmlint.serving.words import Word
 from vllmlint.serving.wrappers.nodes import sequence_at, with_entries
 from vllmlint.serving.wrappers.words import WordSource
 
+EntryPoint = Literal["serve", "module"]
 #: What a controller adds to a pod when the object does not say it.
 Injection = Literal["probes", "shm", "gpu", "lifecycle", "grace-period", "volumes"]
 ALL_INJECTIONS: Final[frozenset[Injection]] = frozenset(
@@ -43,7 +44,7 @@ UNDECIDED: Final = Undecided()
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A model that the controller downloads: to vLLM it is the directory `path`, in truth what `uri` names."""
+    """A model that the controller downloads to `path`, where vLLM finds it; `uri` names what it is."""
 
     path: str
     uri: Scalar
@@ -61,7 +62,7 @@ class Engine:
     container: str
     words: tuple[Word, ...] = ()
     sources: tuple[WordSource, ...] = ()
-    entrypoint: Literal["serve", "module"] | None = None
+    entrypoint: EntryPoint | None = None
     serves_http: bool = True
 
 

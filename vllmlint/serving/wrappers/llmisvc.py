@@ -154,8 +154,16 @@ def _wrapper(
     if engine is not None:
         port = _DECODE_PORT if role == "decode" else _PORT
         settings = {"port": port, "served_model_name": _served_names(obj, spec), "ssl_certfile": UNDECIDED}
+        if (
+            multi_node
+            and not is_worker
+            and "data-parallel-size" in _parallel_flags(part.mapping("parallelism")).values()
+        ):
+            settings["api_server_count"] = UNDECIDED
         if is_worker:
             settings["headless"] = True
+        if spec.sequence("model", "lora", "adapters") is not None:
+            settings["enable_lora"] = True
     return Wrapper(
         CONTROLLER,
         engine,
@@ -189,6 +197,10 @@ def _words(
                     "wrapper",
                     CONTROLLER,
                 )
+    lora = spec.mapping("model", "lora")
+    for field, flag in (("maxRank", "max-lora-rank"), ("maxAdapters", "max-loras")):
+        if lora is not None and field in lora.entries:
+            words.add(flag_words(lora.keys[field], lora.entries[field], flag), "wrapper", CONTROLLER)
     for variable in container.mappings("env"):
         value = variable.scalar("value")
         if variable.string("name") == _ARGUMENTS and value is not None:

@@ -12,7 +12,7 @@ from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.serving.words import Word
-from vllmlint.serving.wrappers.base import Engine, Injection, Wrapper, count, pod_with, wrapped
+from vllmlint.serving.wrappers.base import Engine, EntryPoint, Injection, Wrapper, count, pod_with, wrapped
 from vllmlint.serving.wrappers.nodes import StandIn, with_entries, without
 from vllmlint.serving.wrappers.words import WordList, flag_words, model_words, text_word
 
@@ -76,8 +76,9 @@ def _engine(values: Mapping, part: Mapping, container: Mapping, role: str) -> En
     name = values.scalar("modelArtifacts", "name")
     if name is not None:
         words.add([text_word("--served-model-name", name), text_word(name.text, name)], "wrapper", CONTROLLER)
-    entrypoint = "serve" if command == "vllmServe" else None
-    return Engine(container.string("name") or "vllm", tuple(words.words), words.sources, entrypoint)
+    name_in_pod = container.string("name") or "vllm"
+    entrypoint: EntryPoint | None = "serve" if command == "vllmServe" else None
+    return Engine(name_in_pod, tuple(words.words), words.sources, entrypoint)
 
 
 def _model(values: Mapping, *, named: bool) -> list[Word]:

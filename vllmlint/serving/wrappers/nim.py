@@ -1,7 +1,7 @@
 """NVIDIA NIM operator's NIMService: a container whose own program starts the engine.
 
-NIM takes its settings from NIM_ variables and its profiles; only what it passes through is vLLM's: the args of
-the container and `NIM_PASSTHROUGH_ARGS`, the args being stronger. All else stays unknown.
+NIM takes its settings from NIM_ variables and its profiles; only what it passes through is vLLM's: the args
+of the container and `NIM_PASSTHROUGH_ARGS`, the args being stronger. All else stays unknown.
 Source: NVIDIA NIM for LLMs, Advanced Configuration.
 """
 

@@ -43,7 +43,7 @@ class StandIn(Scalar):
 
 
 class Joined(Scalar):
-    """The texts of several scalars in one (`repository`, `:`, `tag`); a part lies in the scalar it comes from."""
+    """Several scalars in one text (`repository`, `:`, `tag`); a part lies in the scalar it comes from."""
 
     __slots__ = ("_pieces",)
 

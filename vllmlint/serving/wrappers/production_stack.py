@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterator
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping, Node, Scalar
-from vllmlint.serving.wrappers.base import Engine, Injection, RunObjects, Wrapper, count, pod_with, wrapped
+from vllmlint.serving.wrappers.base import (
+    UNDECIDED,
+    Engine,
+    Injection,
+    RunObjects,
+    Wrapper,
+    count,
+    pod_with,
+    wrapped,
+)
 from vllmlint.serving.wrappers.nodes import Joined, StandIn, added_env, env_entry, mapping_at, merged
 from vllmlint.serving.wrappers.words import WordList, flag_words, model_words, text_word, value_word
 
@@ -48,7 +57,7 @@ def workloads(carrier: Callable[[str], KubeObject], values: Mapping) -> Iterator
         if engine_spec is not None and _serves(spec):
             obj = carrier(spec.string("name") or "")
             wrapper = _wrapper(spec, engine_spec)
-            yield wrapped(obj, spec, _pod(spec, engine_spec), wrapper, _role(obj, spec))
+            yield wrapped(obj, spec, _pod(spec, engine_spec), wrapper)
 
 
 def runtime_workloads(obj: KubeObject, _run: RunObjects) -> list[Workload]:
@@ -85,18 +94,17 @@ def runtime_workloads(obj: KubeObject, _run: RunObjects) -> list[Workload]:
 
 
 def _serves(spec: Mapping) -> bool:
-    return spec.scalar("modelURL") is not None and spec.scalar("repository") is not None
-
-
-def _role(obj: KubeObject, spec: Mapping) -> str:
-    """Several models of one Flux release are told apart by name; values objects carry it themselves."""
-    return "" if obj.kind == "values" else spec.string("name") or ""
+    named = spec.scalar("modelURL") is not None and spec.scalar("repository") is not None
+    return named and spec.flag("enabled") is not False
 
 
 def _wrapper(spec: Mapping, engine_spec: Mapping) -> Wrapper:
     words = WordList()
     words.add(model_words(spec.scalar("modelURL")), "wrapper", CONTROLLER)
     config = spec.mapping("vllmConfig")
+    revision = spec.scalar("modelRevision")
+    if revision is not None and revision.text:
+        words.add(flag_words(spec.keys["modelRevision"], revision, "revision"), "wrapper", CONTROLLER)
     _add_settings(words, config, spec, CONTROLLER)
     template = spec.scalar("chatTemplate")
     if template is not None:
@@ -106,6 +114,8 @@ def _wrapper(spec: Mapping, engine_spec: Mapping) -> Wrapper:
     if config is not None and "enablePrefixCaching" not in config.entries:
         # the chart switches it off unless the values switch it on
         settings["enable_prefix_caching"] = False
+    if spec.flag("lmcacheConfig", "enabled"):
+        settings["kv_transfer_config"] = UNDECIDED
     engine = Engine(_CONTAINER, tuple(words.words), words.sources, "serve")
     return Wrapper(CONTROLLER, engine, settings, _INJECTS)
 
@@ -135,7 +145,7 @@ def _pod(spec: Mapping, engine_spec: Mapping) -> Mapping:
             "name": StandIn(_CONTAINER, name),
             "image": _joined_image(spec.scalar("repository"), spec.scalar("tag")),
             "env": spec.sequence("env"),
-            "resources": spec.mapping("resources") or _resources(spec),
+            "resources": _own_resources(spec) or _resources(spec),
             **{probe: engine_spec.mapping(probe) for probe in _PROBES},
             "volumeMounts": spec.sequence("extraVolumeMounts"),
         },
@@ -175,6 +185,11 @@ def _joined_image(repository: Scalar | None, tag: Scalar | None) -> Scalar | Non
     if repository is None or tag is None:
         return repository
     return Joined((repository, ":", tag))
+
+
+def _own_resources(spec: Mapping) -> Mapping | None:
+    resources = spec.mapping("resources")
+    return resources if resources is not None and resources.entries else None
 
 
 def _resources(spec: Mapping) -> Mapping:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from vllmlint.facts.accelerators import accelerator_of
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
-from vllmlint.manifest.nodes import Mapping, Node, Scalar
+from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.serving.wrappers.base import Engine, Injection, RunObjects, Wrapper, count, pod_with, wrapped
 from vllmlint.serving.wrappers.nodes import (
     StandIn,
@@ -145,9 +145,10 @@ def _engine(
     return wrapped(obj, template, pod_with(spec, [container]), wrapper, role)
 
 
-def _variables(variables: Mapping | None) -> list[Node]:
+def _variables(variables: Mapping | None) -> list[Mapping]:
     listed = env_list(variables)
-    return list(listed.items) if listed is not None else []
+    items = listed.items if listed is not None else []
+    return [item for item in items if isinstance(item, Mapping)]
 
 
 def _engine_pod(cluster: Mapping | None, name: Scalar) -> tuple[Mapping, Mapping, str]:

@@ -8,6 +8,7 @@ not read: another version of it may do otherwise, and a rendered manifest is alw
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from yaml import YAMLError
 
@@ -34,6 +35,8 @@ class ValuesObject(KubeObject):
 
 def values_objects(file: SourceFile) -> list[ValuesObject]:
     """The values files among the documents of a file: no object, but the keys of a known chart."""
+    if not _is_named_so(file.path):
+        return []
     found = [
         ValuesObject(file, document.index, document.root)
         for document in file.documents
@@ -46,6 +49,17 @@ def values_objects(file: SourceFile) -> list[ValuesObject]:
         if root is not None and root.scalar("kind") is None and is_known(root):
             found.append(ValuesObject(file, file.skipped[0].index or 0, root))
     return found
+
+
+def _is_named_so(path: str) -> bool:
+    """Whether a file is named as values are, or lies where a chart's files lie.
+
+    Other programs read files with the same keys (a benchmark's settings, say).
+    """
+    *directories, name = PurePosixPath(path).parts
+    return "values" in name.lower() or bool(
+        {"helm", "charts", "values"} & {one.lower() for one in directories}
+    )
 
 
 def is_known(values: Mapping) -> bool:
