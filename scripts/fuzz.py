@@ -19,7 +19,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -202,7 +202,7 @@ def mutated(number: int, seed: int, extra: tuple[str, ...] = ()) -> bytes:
 def _change_structure(data: bytes, rng: random.Random) -> bytes:
     """Put values of other types where the manifest has its own; as it is where it does not parse."""
     try:
-        documents = [one for one in yaml.safe_load_all(data) if one is not None]
+        documents = [one for one in yaml.load_all(data, yaml.CSafeLoader) if one is not None]
     except (yaml.YAMLError, ValueError):
         return data
     for _ in range(rng.choice((1, 1, 2, 5))):
@@ -213,15 +213,23 @@ def _change_structure(data: bytes, rng: random.Random) -> bytes:
         holder[key] = copy.deepcopy(rng.choice(_VALUES)) if rng.random() < 0.7 else rng.choice(NASTY)
     if rng.random() < 0.3:
         return json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}, default=str).encode()
-    return yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True).encode("utf-8", "replace")
+    return yaml.dump_all(documents, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True).encode(
+        "utf-8", "replace"
+    )
 
 
-def _slots(node: Any) -> Iterator[tuple[Any, Any]]:
-    """Every place of a structure that holds a value."""
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, value in list(items):
-        yield node, key
-        yield from _slots(value)
+def _slots(root: Any) -> list[tuple[Any, Any]]:
+    """Every place of a structure that holds a value; what is aliased counts once."""
+    found, waiting, seen = [], [root], set()
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, dict | list) or id(node) in seen:
+            continue
+        seen.add(id(node))
+        keys = list(node) if isinstance(node, dict) else range(len(node))
+        found += [(node, key) for key in keys]
+        waiting += [node[key] for key in keys]
+    return found
 
 
 def _flip_bytes(data: bytes, rng: random.Random) -> bytes:
@@ -297,7 +305,7 @@ _MUTATIONS = (
 
 def lint(data: bytes, fmt: str = "json") -> list[str]:
     """Lint a manifest with every rule and write one report; returns what went wrong inside."""
-    result = run_check(RunOptions([Input("fuzz/manifest.yaml", data)], today=TODAY, jobs=1))
+    result = run_check(RunOptions([Input("/fuzz/manifest.yaml", data)], today=TODAY, jobs=1))
     render(result, fmt, options=RenderOptions(show_suppressed=True, verbose=True, width=80))
     return result.internal_errors
 

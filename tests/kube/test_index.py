@@ -73,6 +73,23 @@ def test_the_nearest_comes_first_and_hides_its_variants() -> None:
     assert seen(found, made("top/z.yaml", kind="Pod")) == ["above", "b above"]
 
 
+def test_a_farther_variant_does_not_change_the_order() -> None:
+    found = index(
+        made("top/dir/a.yaml", name="a", note="a"),
+        made("top/b.yaml", name="b", note="b"),
+        made("a.yaml", name="a", note="a far above"),
+    )
+    assert seen(found, made("top/dir/z.yaml", kind="Pod")) == ["a", "b"]
+
+
+def test_a_service_that_a_nearer_one_of_its_name_replaces_selects_nothing() -> None:
+    spec = "spec: {selector: {app: a}}"
+    (near,) = objects("apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {}\n", "dir/file.yaml")
+    (far,) = objects(f"apiVersion: v1\nkind: Service\nmetadata: {{name: s}}\n{spec}\n", "file.yaml")
+    assert index(far).services_of(deployment("{app: a}")) == [far]
+    assert index(far, near).services_of(deployment("{app: a}")) == []
+
+
 def test_the_order_of_files_decides_whoever_read_them_first() -> None:
     twins = [made("d/2.yaml", note="second"), made("d/1.yaml", note="first")]
     for order in (twins, twins[::-1]):
@@ -132,8 +149,8 @@ def test_the_data_of_a_config_map() -> None:
 def deployment(labels: str) -> Workload:
     """A Deployment whose pods carry these labels."""
     (obj,) = objects(
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n"
-        f"spec: {{template: {{metadata: {{labels: {labels}}}, spec: {{containers: [{{name: a, image: i}}]}}}}}}\n"
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  template:\n"
+        f"    metadata: {{labels: {labels}}}\n    spec: {{containers: [{{name: a, image: i}}]}}\n"
     )
     (workload,) = workloads_of(obj)
     return workload

@@ -44,7 +44,7 @@ def test_built_in_carriers(version: str, kind: str, body: str) -> None:
         "apiVersion: apps/v1\nkind: Deployment\nspec: {template: null}\n",
         "apiVersion: apps/v1\nkind: Deployment\nspec: {template: [1]}\n",
         f"apiVersion: v1\nkind: ConfigMap\ndata: {{{SPEC}}}\n",
-        f"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nspec: {{example: {{{SPEC}}}}}\n",
+        f"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nspec: {{x: {{{SPEC}}}}}\n",
         "apiVersion: x.io/v1\nkind: Thing\nspec: {containers: [{name: a}]}\n",
         "apiVersion: x.io/v1\nkind: Thing\nspec: {containers: [a, b]}\n",
     ],

@@ -25,7 +25,7 @@ class FormProblem:
     """What is wrong with the form of a command line.
 
     `errors` are the parser's errors that come of it, `words` the words that are unrecognized only
-    because of it: other rules have nothing to say about them.
+    because of it: other rules have nothing to say about them. `absent` is set when there is no model at all.
     """
 
     place: Place
@@ -38,6 +38,7 @@ class FormProblem:
     words: frozenset[int] = frozenset()
     severity: Severity | None = None
     fix: Fix | None = None
+    absent: bool = False
 
 
 def form_problem(server: Server) -> FormProblem | None:
@@ -234,4 +235,5 @@ def _no_model(server: Server) -> FormProblem | None:
         "no model",
         judged.at_least("high" if sure else "medium"),
         errors=required,
+        absent=True,
     )

@@ -12,8 +12,9 @@ from vllmlint.manifest.text import Place
 from vllmlint.serving.flag_tables import EnvSpec
 from vllmlint.serving.server import Server
 
-_TRUE_WORDS = frozenset({"1", "true", "yes", "on", "t", "y"})
-_FALSE_WORDS = frozenset({"0", "false", "no", "off", "f", "n"})
+#: The spellings whose reading was probed for every variable (schemas/vllm/env.json).
+_TRUE_WORDS = frozenset({"1", "true", "True"})
+_FALSE_WORDS = frozenset({"0", "false", "False"})
 #: A value that a template engine or a person has still to fill in.
 _UNFILLED = re.compile(r"\$[({A-Za-z_]|\{\{|<[A-Za-z_][A-Za-z_ -]*>")
 
@@ -111,7 +112,7 @@ def opposite(spec: EnvSpec, value: str) -> bool | None:
     """How a boolean is read, when that is the opposite of what the value says; None when it is not."""
     if spec.type != "bool" or spec.getter or spec.error:
         return None
-    meant = True if value.lower() in _TRUE_WORDS else False if value.lower() in _FALSE_WORDS else None
+    meant = True if value in _TRUE_WORDS else False if value in _FALSE_WORDS else None
     if meant is True and value not in spec.true and spec.true:
         return False
     if meant is False and value in spec.true:

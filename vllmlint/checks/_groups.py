@@ -24,13 +24,8 @@ LWS_VARIABLES = ("LWS_LEADER_ADDRESS", "LWS_GROUP_SIZE", "LWS_WORKER_INDEX")
 
 def templates_of(obj: KubeObject, world: World) -> list[Workload]:
     """All pod templates of an object."""
-    return [
-        workload
-        for facts in world.files
-        if facts.file is obj.file
-        for workload in facts.workloads
-        if workload.object is obj
-    ]
+    facts = world.facts_of(obj)
+    return [] if facts is None else [workload for workload in facts.workloads if workload.object is obj]
 
 
 def written_words(container: Container) -> Iterator[Scalar]:

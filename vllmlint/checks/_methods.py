@@ -50,16 +50,16 @@ def method_life(flag: str, value: str, release: Release) -> MethodLife | None:
         return None
     listed = as_listed(flag, value)
     now = nearest_table(release)[0]
+    current = flag_table(now).get(flag)
+    # without a list the release takes anything
+    if current is None or not method_names(current) or listed in method_names(current):
+        return None
     has: list[Release] = []
     for each in known_releases():
         spec = flag_table(each).get(flag)
-        # a release without a list takes anything
-        names = method_names(spec) if spec is not None else frozenset()
-        if spec is not None and not names and each == now:
-            return None
-        if listed in names:
+        if spec is not None and listed in method_names(spec):
             has.append(each)
-    if not has or now in has or flag_table(now).get(flag) is None:
+    if not has:
         return None
     before = [each for each in has if each < now]
     if not before:

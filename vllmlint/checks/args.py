@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from vllmlint.checks._args import REFUSED, is_split_later, joined_flag, judgement, knows
+from vllmlint.checks._entrypoint import form_problem
 from vllmlint.facts.replacements import replacement_texts
 from vllmlint.finding import Edit, Finding, Fix, Related
 from vllmlint.manifest.text import Place
@@ -219,6 +220,9 @@ def _stray_words(server: Server) -> Iterator[int]:
     if is_split_later(server):
         return
     taken = {index for flag in arguments.unknown for index in flag.value_words}
+    form = form_problem(server)
+    if form is not None:
+        taken |= form.words  # wrong-entrypoint-form explains them
     starts = {error.word for error in arguments.errors if error.kind == "unrecognized" and not error.flag}
     inside, previous = False, -2
     for index in arguments.positionals:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from vllmlint.checks._args import judgement
+from vllmlint.checks._args import is_split_later, judgement
 from vllmlint.checks._purpose import is_trial
 from vllmlint.finding import Edit, Finding, Fix, Related
 from vllmlint.manifest.text import Place
@@ -55,7 +55,7 @@ def tool_choice_without_parser(server: Server, world: World) -> Iterator[Finding
     choice, parser = server.get("enable_auto_tool_choice"), server.get("tool_call_parser")
     if not choice.known or choice.value is not True or not parser.known or parser.value:
         return
-    if server.workload.carrier == "other" and not parser.explicit and not server.line.argv:
+    if is_split_later(server):
         return
     guess = _tool_parser(server)
     example = f"`--tool-call-parser={guess}`" if guess else "`--tool-call-parser=…`"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from difflib import get_close_matches
 
-from vllmlint.checks._args import REFUSED, Judgement, is_split_later, judgement
+from vllmlint.checks._args import REFUSED, Judgement, is_split_later, joined_flag, judgement
 from vllmlint.checks._entrypoint import form_problem
 from vllmlint.checks._methods import method_life
 from vllmlint.finding import Finding, Related
@@ -24,6 +24,16 @@ from vllmlint.world import World
 #: A text that somebody, or another tool, has still to fill in.
 _UNFILLED = re.compile(r"\$[({A-Za-z_]|\{\{|<[A-Za-z_][A-Za-z_ -]*>|\0")
 _JSON_TYPES = frozenset({"json", "json_or_str", "kv"})
+#: Checks behind the parser that have rules of their own: tool-choice-without-parser, dp-lb-modes-conflict,
+#: headless-with-api-servers.
+_ELSEWHERE = frozenset(
+    {
+        ("validate", "--enable-auto-tool-choice"),
+        ("command", "--data-parallel-hybrid-lb"),
+        ("command", "--data-parallel-multi-port-external-lb"),
+        ("command", "--api-server-count"),
+    }
+)
 #: Releases that stand for the others where the image tells none: what all of them refuse is refused.
 _SAMPLE = tuple(
     release
@@ -55,6 +65,9 @@ def wrong_entrypoint_form(server: Server, world: World) -> Iterator[Finding]:
     problem = form_problem(server)
     if problem is None:
         return
+    if problem.absent and "model" in world.contract(server.object).serving.require_explicit:
+        # setting-left-to-default says so
+        return
     yield Finding(
         problem.place,
         problem.fact,
@@ -72,9 +85,11 @@ def _is_mine(error: ArgumentError, server: Server) -> bool:
     """Whether no other rule reports an error of the parser."""
     if error.kind in {"unrecognized", "ambiguous"}:
         return False
-    if error.flag == "--enable-auto-tool-choice" and error.stage == "validate":
+    if (error.stage, error.flag) in _ELSEWHERE:
         return False
     text = _text(error, server)
+    if text and error.word is not None and joined_flag(error.word, server) is not None:
+        return False
     if _UNFILLED.search(text) or (is_split_later(server) and re.search(r"[\s\"'$]", text)):
         return False
     spec = _spec(error, server)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 
 from vllmlint.checks._args import REFUSED, Judgement, judgement
 from vllmlint.checks._methods import METHOD_FLAGS, MethodLife, as_listed, method_life, method_names
+from vllmlint.facts.images import is_official
 from vllmlint.facts.methods import gated_methods, method_advice
 from vllmlint.finding import Edit, Finding, Fix
 from vllmlint.plans.upgrade_change import sides_of
@@ -17,6 +19,7 @@ from vllmlint.serving.release import Release
 from vllmlint.serving.server import Server
 from vllmlint.world import World
 
+_NO_PLUGIN = "no plugin in the image brings it"
 #: Flags that load a parser of one's own.
 _PLUGINS = {"--tool-call-parser": "tool_parser_plugin", "--reasoning-parser": "reasoning_parser_plugin"}
 
@@ -77,16 +80,27 @@ def _not_there(setting: Setting, value: str, life: MethodLife, server: Server) -
         advice = f"Write `{flag}={instead}`."
         fix = Fix(f"write {instead}", (Edit(place, instead),), safe=False) if place.text == value else None
     judged = judgement(server)
+    assumptions = judged.assumptions
+    if not _is_plain(server):
+        judged, assumptions = judged.less_sure(), (*assumptions, _NO_PLUGIN)
     return Finding(
         place,
         f"`{flag}` of vLLM {server.release} does not know `{value}`, {fact}: {REFUSED}",
         advice,
         label,
         confidence=judged.confidence,
-        assumptions=judged.assumptions,
+        assumptions=assumptions,
         related=judged.related,
         fix=fix,
     )
+
+
+def _is_plain(server: Server) -> bool:
+    """Whether nothing speaks of a plugin that may bring the method: vLLM's own image, nothing installed."""
+    own = server.image is not None and is_official(server.image.full_repository)
+    script = server.invocation.script
+    installs = script is not None and re.search(r"\bpip3?\s+install\b", script.word.text or "") is not None
+    return own and not installs and "VLLM_PLUGINS" not in server.env
 
 
 def _never_there(setting: Setting, value: str, server: Server) -> Iterator[Finding]:
@@ -105,7 +119,7 @@ def _never_there(setting: Setting, value: str, server: Server) -> Iterator[Findi
         f"Write `{flag}={near[0]}`, if that is meant.",
         "unknown name",
         confidence=judged.confidence,
-        assumptions=(*judged.assumptions, "no plugin in the image brings it"),
+        assumptions=(*judged.assumptions, _NO_PLUGIN),
         related=judged.related,
     )
 

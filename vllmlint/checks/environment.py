@@ -51,7 +51,7 @@ _DEBUG: tuple[tuple[str, re.Pattern[str], str, Severity], ...] = (
     (
         "VLLM_GPU_SYNC_CHECK",
         re.compile(r"(?:warn|error)\Z"),
-        "PyTorch watches for every synchronisation with the GPU, and `error` makes one end the request",
+        "PyTorch watches for each synchronisation with the GPU, and `error` makes each one raise",
         "warning",
     ),
     (
@@ -108,13 +108,15 @@ def _set_to(name: str, server: Server) -> tuple[str, Place, tuple[Related, ...]]
 def unknown_vllm_env(server: Server, world: World) -> Iterator[Finding]:
     """Variables named VLLM_* that this release does not read."""
     table = env_table(server.release)
+    strict = server.is_set("fail_on_environ_validation")
     if server.invocation.opaque:
         return
     for variable in server.env.values():
         name = variable.name
-        if not name.startswith("VLLM_") or table.knows(name) or _OF_SERVICES.match(name):
+        if not name.startswith("VLLM_") or name in table.declared or _OF_PLUGINS.match(name):
             continue
-        if _OF_PLUGINS.match(name) or is_mentioned(name, server):
+        # strict validation knows the declared names only, whoever else reads the variable
+        if not strict and (table.knows(name) or _OF_SERVICES.match(name) or is_mentioned(name, server)):
             continue
         finding = _unknown(variable, server)
         if finding is not None:
@@ -129,8 +131,8 @@ def _unknown(variable: EnvVar, server: Server) -> Finding | None:
     severity: Severity | None = None
     if history is None:
         guess = _meant(name, server)
-        if guess is None and (related or not _is_own(server)):
-            # a ConfigMap may serve other programs as well, and an image or a controller may read names of its own
+        if guess is None and not strict and (related or not _is_own(server)):
+            # a ConfigMap may serve other programs; images and controllers may read names of their own
             return None
         fact, label = f"neither vLLM {release} nor any other known release reads {name}", "not read by vLLM"
         advice = guess or "Remove it, if nothing else in the image reads it."
@@ -287,7 +289,7 @@ def env_value_wrong_type(server: Server, world: World) -> Iterator[Finding]:
             yield Finding(
                 place,
                 f"vLLM {server.release} wants {wanted} in {variable.name}: reading `{value}` it exits with a "
-                "ValueError at start, and the pod restarts forever",
+                "ValueError before it is ready, and the pod restarts forever",
                 _write(spec.type, value, wanted),
                 f"wants {wanted.replace('`', '')}" if spec.type != "choice" else "not a known value",
                 confidence=judged.confidence,
@@ -298,7 +300,7 @@ def env_value_wrong_type(server: Server, world: World) -> Iterator[Finding]:
             yield Finding(
                 place,
                 f"vLLM {server.release} reads {variable.name}={value} as {'on' if reads else 'off'}: "
-                f"it takes {_spellings(spec.true)} for on and anything else for off"
+                f"it takes only {_spellings(spec.true)} for on"
                 if not reads
                 else f"vLLM {server.release} reads {variable.name}={value} as on",
                 f'Write `"{(spec.true if not reads else spec.false or ("0",))[0]}"`.',

@@ -63,14 +63,20 @@ def multi_node_backend_unset(server: Server, world: World) -> Iterator[Finding]:
         return
     ray = joins_ray(server.workload)
     sure = judgement(server)
+    stops = (
+        f"stops with `World size ({size}) is larger than the number of available GPUs ({count})`"
+        if backend.value is None and gpus[0].accelerator.kind == "cuda"
+        else "starts all ranks here, and those without a GPU end it"
+    )
     yield Finding(
         place,
         f"one engine needs {plural(size, 'GPU')} and its pod has {count}, but neither "
         "`--distributed-executor-backend=ray` nor `--nnodes` says that it spreads over several pods: vLLM "
-        f"{server.release} stops with `World size ({size}) is larger than the number of available GPUs ({count})`",
+        f"{server.release} {stops}",
         "Add `--distributed-executor-backend=ray`."
         if ray
-        else "Add `--nnodes=$(LWS_GROUP_SIZE) --node-rank=$(LWS_WORKER_INDEX) --master-addr=$(LWS_LEADER_ADDRESS)`, "
+        else "Add `--nnodes=$(LWS_GROUP_SIZE) --node-rank=$(LWS_WORKER_INDEX) "
+        "--master-addr=$(LWS_LEADER_ADDRESS)`, "
         "and `--headless` in the workers.",
         f"needs {plural(size, 'GPU')}",
         confidence=sure.confidence,
@@ -93,7 +99,8 @@ def nnodes_with_ray(server: Server, world: World) -> Iterator[Finding]:
     sure = judgement(server)
     yield Finding(
         backend.place,
-        f"`--nnodes` ({count} nodes) spreads the ranks without Ray, and vLLM accepts it with the backends mp, uni "
+        f"`--nnodes` ({count} nodes) spreads the ranks without Ray, and vLLM accepts it with the backends "
+        "mp, uni "
         f"and external_launcher only: {REFUSED}",
         "Drop `--distributed-executor-backend=ray` to start one process per node, or drop `--nnodes`, "
         "`--node-rank` and `--master-addr` to let Ray place the ranks.",
@@ -128,7 +135,8 @@ def headless_with_api_servers(server: Server, world: World) -> Iterator[Finding]
     if hybrid is not None and hybrid.value is True:
         yield Finding(
             server.flag_place(hybrid),
-            f"`{hybrid.spelling}` shares requests among the ranks of a pod, but `--headless` starts no API server that "
+            f"`{hybrid.spelling}` shares requests among the ranks of a pod, but `--headless` starts no API "
+            "server that "
             f"could take one: {REFUSED}",
             f"Drop `--headless` so that this pod serves too, or drop `{hybrid.spelling}`.",
             "needs an API server",
@@ -156,9 +164,11 @@ def ray_missing_in_image(server: Server, world: World) -> Iterator[Finding]:
         sure = sure.less_sure()
     yield Finding(
         place,
-        f"vLLM no longer depends on ray since {_RAY_GONE_SINCE}, and the image {image.name} of {server.release} holds "
+        f"vLLM no longer depends on ray since {_RAY_GONE_SINCE}, and the image {image.name} of "
+        f"{server.release} holds "
         "what vLLM depends on: the start ends with `ray: not found` or an ImportError",
-        f"Build an image on top of this one with `pip install ray`, or use `--nnodes` and the backend mp ({_NODES_SINCE} "
+        "Build an image on top of this one with `pip install ray`, or use `--nnodes` and the backend mp "
+        f"({_NODES_SINCE} "
         "and later), which need no Ray.",
         "needs ray",
         confidence=sure.confidence,
@@ -296,7 +306,8 @@ def _probe_finding(dead: list[Probe], fact: str, place: Place, label: str) -> Fi
     return Finding(
         port,
         f"{fact}: nothing answers the {probe_words(dead)}, and {outcome(dead)}",
-        f"Remove the {probe_words(dead)} from this pod: a rank that dies ends its process, and the group's restart "
+        f"Remove the {probe_words(dead)} from this pod: a rank that dies ends its process, and the group's "
+        "restart "
         "policy acts on that.",
         "nothing listens here",
         related=(Related(place, label), *(Related(probe.key.content, "the same") for probe in dead[1:])),

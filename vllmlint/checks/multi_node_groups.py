@@ -31,7 +31,7 @@ _RAY_SPECS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Pods:
-    """Pods of one template: how many, the GPUs of each (and where they are written), their name in a message."""
+    """Pods of one template: how many, the GPUs of each and where they stand, and a name for messages."""
 
     count: int
     gpus: int
@@ -73,16 +73,24 @@ def group_size_vs_world_size(server: Server, world: World) -> Iterator[Finding]:
     for factor in factors:
         needed *= factor.size
     place = group.place or next((factor.place for factor in factors if factor.place is not None), None)
-    if place is None or needed == group.gpus or group.gpus == 0 or (needed < group.gpus and not group.exclusive):
+    if (
+        place is None
+        or needed == group.gpus
+        or group.gpus == 0
+        or (needed < group.gpus and not group.exclusive)
+    ):
         return
-    text = " × ".join(f"{factor.name} {factor.size}" for factor in factors if factor.size > 1) or "tensor parallel 1"
+    text = (
+        " × ".join(f"{factor.name} {factor.size}" for factor in factors if factor.size > 1)
+        or "tensor parallel 1"
+    )
     short = needed > group.gpus
     yield Finding(
         place,
         f"the pods of the group have {plural(group.gpus, 'GPU')} ({group.text}) but vLLM starts "
         f"{plural(needed, 'rank')} ({text}), one per GPU: "
         + (
-            "the start waits for ranks that no GPU can run, and ends in a timeout"
+            "ranks stay without a GPU and the server never starts"
             if short
             else f"{plural(group.gpus - needed, 'GPU')} of every group stay idle"
         ),
@@ -101,7 +109,10 @@ def _related(factors: Sequence[Factor], group: _Group, place: Place) -> tuple[Re
         if factor.size > 1 and factor.place is not None and factor.place != place
     ]
     gpus = [
-        Related(pods.node.content, f"{plural(pods.gpus, 'GPU')} per {pods.title}")
+        Related(
+            pods.node.content,
+            f"{plural(pods.gpus, 'GPU')} {'in the' if pods.count == 1 else 'in each'} {pods.title}",
+        )
         for pods in group.pods
         if pods.node is not None
     ]
@@ -121,7 +132,8 @@ def _ranks(server: Server) -> list[Factor] | None:
         if "LWS_LEADER_ADDRESS" not in written(server.get(address)):
             return None
         factors = sorted(
-            [*factors, Factor("data parallel", "data_parallel_size", size, data.place)], key=lambda one: -one.size
+            [*factors, Factor("data parallel", "data_parallel_size", size, data.place)],
+            key=lambda one: -one.size,
         )
     return factors
 
@@ -172,7 +184,11 @@ def _fills_group(server: Server, workloads: tuple[Workload, ...]) -> bool:
 def _ray_group(server: Server) -> _Group | None:
     """The pods of a Ray cluster that has a fixed number of them."""
     spec = server.object.node.mapping(*_RAY_SPECS.get(server.object.kind, ("-",)))
-    if spec is None or spec.flag("enableInTreeAutoscaling") or server.get("distributed_executor_backend").value != "ray":
+    if (
+        spec is None
+        or spec.flag("enableInTreeAutoscaling")
+        or server.get("distributed_executor_backend").value != "ray"
+    ):
         return None
     head = spec.mapping("headGroupSpec", "template", "spec")
     found = _gpus_in(head) if head is not None else None
@@ -222,7 +238,8 @@ def _gpus_in(spec: Mapping) -> tuple[int, Scalar | None] | None:
             if accelerator is None or not isinstance(node, Scalar):
                 continue
             count = parse_quantity(node.text)
-            if total[1] is not None or not isinstance(count, int) or accelerator.kind not in _COUNTED_KINDS:
+            exact = accelerator.whole and accelerator.kind in _COUNTED_KINDS and isinstance(count, int)
+            if total[1] is not None or not exact or not isinstance(count, int):
                 return None
             total = (count, node)
     return total

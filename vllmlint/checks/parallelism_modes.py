@@ -26,7 +26,8 @@ def dp_lb_modes_conflict(server: Server, world: World) -> Iterator[Finding]:
     sure = judgement(server)
     yield Finding(
         server.flag_place(extra),
-        f"`{extra.spelling}` means {second} load balancing and `{kept.spelling}` means {first} load balancing, "
+        f"`{extra.spelling}` means {second} load balancing and `{kept.spelling}` means {first} load "
+        "balancing, "
         f"and vLLM {server.release} accepts only one of them: {REFUSED}",
         "Keep one: `--data-parallel-rank` where each rank is a pod of its own behind an external balancer, "
         "`--data-parallel-start-rank` where each pod balances among its own ranks.",
@@ -50,7 +51,8 @@ def eplb_without_expert_parallel(server: Server, world: World) -> Iterator[Findi
         off = (Related(expert.flag_place, "switched off"),) if expert.flag_place is not None else ()
         yield Finding(
             eplb.flag_place,
-            "`--enable-eplb` moves experts between expert parallel ranks, but expert parallelism is off: vLLM ends "
+            "`--enable-eplb` moves experts between expert parallel ranks, but expert parallelism is off: "
+            "vLLM ends "
             "with `enable_expert_parallel must be True to use EPLB`, and the pod restarts forever",
             "Add `--enable-expert-parallel`, or drop `--enable-eplb`.",
             "needs --enable-expert-parallel",
@@ -61,9 +63,11 @@ def eplb_without_expert_parallel(server: Server, world: World) -> Iterator[Findi
     elif _single_rank(server):
         yield Finding(
             eplb.flag_place,
-            "`--enable-eplb` moves experts between ranks, but tensor and data parallel size are both 1: vLLM ends "
+            "`--enable-eplb` moves experts between ranks, but tensor and data parallel size are both 1: "
+            "vLLM ends "
             "with a ValueError (EPLB requires more than one rank), and the pod restarts forever",
-            "Drop `--enable-eplb`, or spread the experts with `--tensor-parallel-size` or `--data-parallel-size`.",
+            "Drop `--enable-eplb`, or spread the experts with `--tensor-parallel-size` or "
+            "`--data-parallel-size`.",
             "only one rank",
             confidence=sure.confidence,
             assumptions=sure.assumptions,

@@ -95,7 +95,10 @@ class Index:
                 obj.node.start,
             )
         )
-        return list({obj.name: obj for obj in reversed(near)}.values())[::-1]
+        nearest: dict[str, KubeObject] = {}
+        for obj in near:
+            nearest.setdefault(obj.name, obj)
+        return list(nearest.values())
 
     def _same_environment(self, obj: KubeObject, environment: str | None) -> bool:
         theirs = self._environment_of(obj.file.path) if environment is not None else None

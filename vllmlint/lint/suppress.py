@@ -98,8 +98,10 @@ def _from_comment(file: SourceFile, match: re.Match[str], *, alone: bool) -> Ite
     offset = match.start("rules")
     for part in match["rules"].split(","):
         name = part.strip()
-        start = offset + (len(part) - len(part.lstrip()) if name else 0)
+        start = offset + len(part) - len(part.lstrip())
         place = Place(source, start, start + len(name))
+        if not name:
+            place = Place(source, match.start("rules") - 1, match.end("rules") + 1)
         yield Ignore(name, place, scope, reason, lines, until=until, bad_until=bad, speaks_of_unread=unread)
         offset += len(part) + 1
 

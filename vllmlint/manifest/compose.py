@@ -132,13 +132,15 @@ class _Builder:
         at = self.base + raw.start_mark.index
         place = Place(self.source, at, at + 1)
         if known is None:
-            raise DocumentError("document-unparsable", place, "the anchor holds an alias to itself")
+            raise DocumentError(
+                "document-unparsable", place, "the anchor holds an alias to itself", "Write the value out."
+            )
         self.expanded += known[1]
         if self.expanded > limits.MAX_EXPANDED_NODES:
             message = (
                 f"aliases expand to more than {limits.MAX_EXPANDED_NODES:,} nodes: the document is not linted"
             )
-            raise DocumentError("limit-exceeded", place, message)
+            raise DocumentError("limit-exceeded", place, message, "Write fewer aliases of aliases.")
         return known[0]
 
     def _collection(self, raw: Any, depth: int) -> Node:

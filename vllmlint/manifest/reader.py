@@ -188,7 +188,11 @@ def _syntax_problem(source: SourceText, start: int, end: int, error: Exception) 
         reason = error.reason + character
         offset = start + _characters(source.text[start:end], error.position)
     offset = min(offset, max(len(source.text) - 1, 0))
-    hint = "A tab cannot indent YAML: use spaces." if source.text[offset : offset + 1] == "\t" else ""
+    hint = (
+        "A tab cannot indent YAML: use spaces."
+        if source.text[offset : offset + 1] == "\t"
+        else "Mend the syntax here; a template must be rendered first."
+    )
     place = Place(source, offset, min(offset + 1, len(source.text)))
     return Problem("document-unparsable", place, f"the document is not valid YAML: {reason}", hint)
 

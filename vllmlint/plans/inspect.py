@@ -11,7 +11,7 @@ from vllmlint.manifest.text import Place
 from vllmlint.serving.flag_tables import flag_table
 from vllmlint.serving.ranks import ranks_of
 from vllmlint.serving.server import Server
-from vllmlint.serving.value import Value
+from vllmlint.serving.value import Certainty, Origin, Value
 from vllmlint.world import World
 
 SCHEMA_VERSION = "1"
@@ -103,17 +103,20 @@ def _settings(server: Server, defaults: bool) -> dict[str, Any]:
     model = server.model
     if model.place is not None:
         known = model.kind != "unknown"
-        source = server.invocation.source_of(server.arguments.model_word or 0)
-        value = Value(
-            model.id,
-            "args" if source is None else source.origin,
-            model.source if source is None else source.name,
-            model.place,
-            None,
-            "certain" if known else "unknown",
-        )
+        origin, name = _model_origin(server)
+        certainty: Certainty = "certain" if known else "unknown"
+        value = Value(model.id, origin, name, model.place, None, certainty)
         settings["model"] = _setting(value)
     return dict(sorted(settings.items()))
+
+
+def _model_origin(server: Server) -> tuple[Origin, str]:
+    """Where the model comes from: an argument, a field of a wrapper object, a download of its controller."""
+    wrapper = server.wrapper
+    if wrapper is not None and wrapper.model is not None and server.model.place == wrapper.model.uri.content:
+        return "wrapper", wrapper.controller
+    source = server.invocation.source_of(server.arguments.model_word or 0)
+    return ("args", server.model.source) if source is None else (source.origin, source.name)
 
 
 def _setting(value: Value) -> dict[str, Any]:

@@ -46,6 +46,8 @@ _PROGRAMS = frozenset(
         "torchrun",
     }
 )
+#: How the flags begin that name what is served.
+_MODEL_FLAGS = ("--model", "--served-model", "--served_model")
 #: Flags that together with `--model` no other engine has: enough to know vLLM behind any image.
 _TELLING_FLAGS = (
     "--tensor-parallel-size",
@@ -156,7 +158,8 @@ def _speaks_of_vllm(container: Container) -> bool:
     """Cheap test before anything is parsed: most containers of a cluster have nothing to do with vLLM."""
     words = (*(container.command or ()), *(container.args or ()))
     return any(
-        "vllm" in word.text or word.text.startswith("--model") or word.text.endswith(".sh") for word in words
+        "vllm" in word.text or word.text.startswith(_MODEL_FLAGS) or word.text.endswith(".sh")
+        for word in words
     )
 
 

@@ -22,7 +22,7 @@ from vllmlint.serving.image import ImageReference
 from vllmlint.serving.model import ModelReference, classify_model
 from vllmlint.serving.release import Release
 from vllmlint.serving.value import Certainty, Origin, Value
-from vllmlint.serving.wrappers.base import UNDECIDED, Wrapper, wrapper_of
+from vllmlint.serving.wrappers.base import UNDECIDED, Usual, Wrapper, wrapper_of
 
 if TYPE_CHECKING:
     from vllmlint.serving.config_file import ConfigFile
@@ -188,6 +188,8 @@ class Server:
         controller = self.wrapper.controller if self.wrapper is not None else ""
         if value is UNDECIDED:
             return Value(None, "wrapper", controller, certainty="unknown", reason=f"{controller} decides it")
+        if isinstance(value, Usual):
+            return Value(value.value, "wrapper", controller, certainty="depends", reason=value.reason)
         return Value(value, "wrapper", controller)
 
     @property
@@ -288,7 +290,8 @@ class Server:
         """Where a key for requests under /v1 is set, and whether it is there for certain (a Secret may
         be optional); None when none is wanted."""
         flag = self.get("api_key")
-        given = not flag.known or flag.value not in ("", [], [""], None)
+        keys = flag.value if isinstance(flag.value, list | tuple) else (flag.value,)
+        given = not flag.known or any(keys)
         if flag.explicit and flag.flag_place is not None and given:
             return flag.flag_place, True
         variable = self.env.get("VLLM_API_KEY")

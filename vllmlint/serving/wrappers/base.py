@@ -43,6 +43,14 @@ UNDECIDED: Final = Undecided()
 
 
 @dataclass(frozen=True, slots=True)
+class Usual:
+    """A setting that the controller gives in some of its versions, or that `reason` makes uncertain."""
+
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoredModel:
     """A model that the controller downloads to `path`, where vLLM finds it; `uri` names what it is."""
 
@@ -125,10 +133,14 @@ def wrapped(obj: KubeObject, template: Mapping, spec: Mapping, wrapper: Wrapper,
     return workload
 
 
-def pod_with(spec: Mapping, containers: Iterable[Mapping]) -> Mapping:
-    """A pod spec with these containers in place of its own."""
+def pod_with(spec: Mapping, containers: Iterable[Mapping], sidecars: Iterable[Mapping] = ()) -> Mapping:
+    """A pod spec with these containers in place of its own, and native sidecars beside its own."""
     own = spec.sequence("containers")
-    return with_entries(spec, {"containers": sequence_at(own or spec, containers)})
+    entries: dict[str, Node | None] = {"containers": sequence_at(own or spec, containers)}
+    added = list(sidecars)
+    if added:
+        entries["initContainers"] = sequence_at(spec, [*spec.mappings("initContainers"), *added])
+    return with_entries(spec, entries)
 
 
 def is_other_engine(image: str | None) -> bool:

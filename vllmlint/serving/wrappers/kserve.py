@@ -17,6 +17,7 @@ from vllmlint.serving.wrappers.base import (
     Injection,
     RunObjects,
     StoredModel,
+    Usual,
     Wrapper,
     count,
     is_other_engine,
@@ -144,7 +145,11 @@ def _unseen_runtime(obj: KubeObject, predictor: Mapping, model: Mapping) -> Iter
     built_in = named is None or named.text == _BUILT_IN_RUNTIME
     if not built_in or uri is None:
         words.add(hidden_words(telling), "wrapper", CONTROLLER)
-    settings = {"port": _BUILT_IN_PORT, "served_model_name": [obj.name]} if built_in else {}
+    settings = (
+        {"port": Usual(_BUILT_IN_PORT, "older versions use 8000"), "served_model_name": [obj.name]}
+        if built_in
+        else {}
+    )
     container = with_entries(_container_fields(model), {"name": StandIn(CONTAINER, telling)})
     pod = pod_with(without(predictor, *_NOT_POD), [container, *predictor.mappings("containers")])
     wrapper = Wrapper(

@@ -29,7 +29,10 @@ def workloads(obj: KubeObject, _run: RunObjects) -> list[Workload]:
     """The pod of a Model; none for another engine."""
     spec = obj.node.mapping("spec")
     engine = spec.scalar("engine") if spec is not None else None
-    if spec is None or engine is None or engine.text != "VLLM" or is_other_engine(spec.string("image")):
+    url = spec.scalar("url") if spec is not None else None
+    if spec is None or engine is None or url is None or engine.text != "VLLM":
+        return []
+    if is_other_engine(spec.string("image")):
         return []
     container = mapping_at(
         spec,
@@ -42,7 +45,7 @@ def workloads(obj: KubeObject, _run: RunObjects) -> list[Workload]:
         },
     )
     words = WordList()
-    words.add(model_words(spec.scalar("url"), flag="--model"), "wrapper", _CONTROLLER)
+    words.add(model_words(url, flag="--model"), "wrapper", _CONTROLLER)
     wrapper = Wrapper(
         _CONTROLLER,
         Engine(_CONTAINER, tuple(words.words), words.sources, "module"),

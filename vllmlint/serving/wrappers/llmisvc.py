@@ -19,6 +19,7 @@ from vllmlint.serving.wrappers.base import (
     Engine,
     RunObjects,
     StoredModel,
+    Usual,
     Wrapper,
     count,
     is_other_engine,
@@ -27,7 +28,7 @@ from vllmlint.serving.wrappers.base import (
     wrapped,
 )
 from vllmlint.serving.wrappers.kserve import CONTROLLER, MODEL_PATH
-from vllmlint.serving.wrappers.nodes import StandIn, mapping_at, merged
+from vllmlint.serving.wrappers.nodes import StandIn, mapping_at, merged, sidecar
 from vllmlint.serving.wrappers.words import (
     WordList,
     flag_words,
@@ -44,6 +45,7 @@ _KNOWN_PRESETS = "kserve-config-llm-"
 _PORT = 8000
 #: Behind the routing sidecar of a disaggregated service.
 _DECODE_PORT = 8001
+_ROUTING_SIDECAR = "llm-d-routing-sidecar"
 _INJECTS = ALL_INJECTIONS - {"gpu"}
 
 
@@ -66,6 +68,9 @@ def workloads(obj: KubeObject, run: RunObjects) -> list[Workload]:
     for config in configs:
         spec = merged(config.node.mapping("spec"), spec) or spec
     unknown = next((name for name in missing if not name.text.startswith(_KNOWN_PRESETS)), None)
+    if spec.scalar("model", "uri") is None and unknown is None:
+        # the field is required: this is a patch of another file's object
+        return []
     return list(_pods(obj, spec, hidden=unknown))
 
 
@@ -127,7 +132,9 @@ def _group(
             obj, spec, part, container, role, hidden, is_worker=pod is not None and pod is worker
         )
         template = pod if pod is not None else part
-        yield wrapped(obj, template, pod_with(pod or mapping_at(part, {}), [container, *rest]), wrapper, name)
+        sidecars = [sidecar(_ROUTING_SIDECAR, _PORT, _anchor(obj, spec, part))] if role == "decode" else []
+        body = pod_with(pod or mapping_at(part, {}), [container, *rest], sidecars)
+        yield wrapped(obj, template, body, wrapper, name)
 
 
 def _anchor(obj: KubeObject, spec: Mapping, part: Mapping) -> Node:
@@ -152,7 +159,7 @@ def _wrapper(
         engine = Engine(_CONTAINER, tuple(words.words), words.sources, "serve")
     settings: dict[str, Any] = {}
     if engine is not None:
-        port = _DECODE_PORT if role == "decode" else _PORT
+        port = Usual(_DECODE_PORT, f"the routing sidecar answers on {_PORT}") if role == "decode" else _PORT
         settings = {"port": port, "served_model_name": _served_names(obj, spec), "ssl_certfile": UNDECIDED}
         if (
             multi_node

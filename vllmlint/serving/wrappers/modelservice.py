@@ -12,8 +12,17 @@ from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.serving.words import Word
-from vllmlint.serving.wrappers.base import Engine, EntryPoint, Injection, Wrapper, count, pod_with, wrapped
-from vllmlint.serving.wrappers.nodes import StandIn, with_entries, without
+from vllmlint.serving.wrappers.base import (
+    Engine,
+    EntryPoint,
+    Injection,
+    Usual,
+    Wrapper,
+    count,
+    pod_with,
+    wrapped,
+)
+from vllmlint.serving.wrappers.nodes import StandIn, sidecar, with_entries, without
 from vllmlint.serving.wrappers.words import WordList, flag_words, model_words, text_word
 
 CONTROLLER = "llm-d modelservice chart"
@@ -56,7 +65,10 @@ def workloads(carrier: Callable[[str], KubeObject], values: Mapping) -> Iterator
                 size=count(part, "parallelism", "workers") or 1,
                 resolve=_resolver(values),
             )
-            yield wrapped(obj, part, pod_with(part, [body]), wrapper, role)
+            sidecars = (
+                [sidecar("routing-proxy", _service_port(values), part)] if _has_proxy(values, role) else []
+            )
+            yield wrapped(obj, part, pod_with(part, [body], sidecars), wrapper, role)
 
 
 def _engine(values: Mapping, part: Mapping, container: Mapping, role: str) -> Engine | None:
@@ -97,11 +109,21 @@ def _model(values: Mapping, *, named: bool) -> list[Word]:
     return [*front, text_word("/".join(rest.split("/")[-2:]), uri)]
 
 
-def _port(values: Mapping, role: str) -> int:
-    service = count(values, "routing", "servicePort") or _SERVICE_PORT
-    if role == "prefill" or values.flag("routing", "proxy", "enabled") is False:
+def _has_proxy(values: Mapping, role: str) -> bool:
+    return role == "decode" and values.flag("routing", "proxy", "enabled") is not False
+
+
+def _service_port(values: Mapping) -> int:
+    return count(values, "routing", "servicePort") or _SERVICE_PORT
+
+
+def _port(values: Mapping, role: str) -> int | Usual:
+    """vLLM's port, which in decode pods the routing proxy stands in front of."""
+    service = _service_port(values)
+    if not _has_proxy(values, role):
         return service
-    return count(values, "routing", "proxy", "targetPort") or _TARGET_PORT
+    target = count(values, "routing", "proxy", "targetPort") or _TARGET_PORT
+    return Usual(target, f"the routing proxy answers on {service}")
 
 
 def _filled(text: str, values: Mapping) -> str:

@@ -219,3 +219,9 @@ def added_env(container: Mapping, extra: Iterable[Mapping]) -> Mapping:
 def env_entry(name: str, value: Scalar, at: Node | None = None) -> Mapping:
     """One variable that a controller sets from a field: `value` holds what it says."""
     return mapping_at(at or value, {"name": StandIn(name, at or value), "value": value})
+
+
+def sidecar(name: str, port: int, at: Node) -> Mapping:
+    """A native sidecar that a controller adds, listening on `port`."""
+    ports = sequence_at(at, [mapping_at(at, {"containerPort": StandIn(str(port), at)})])
+    return mapping_at(at, {"name": StandIn(name, at), "restartPolicy": StandIn("Always", at), "ports": ports})

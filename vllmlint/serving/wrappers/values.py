@@ -18,7 +18,8 @@ from vllmlint.manifest.compose import DocumentError, compose_document
 from vllmlint.manifest.nodes import Mapping
 from vllmlint.manifest.reader import SourceFile
 from vllmlint.serving.wrappers import modelservice, production_stack
-from vllmlint.serving.wrappers.base import RunObjects
+from vllmlint.serving.wrappers.base import RunObjects, pod_with
+from vllmlint.serving.wrappers.nodes import mapping_at, sequence_at, with_entries
 
 KIND = "values"
 _TEMPLATED = "unrendered Helm template"
@@ -75,7 +76,24 @@ def workloads(obj: KubeObject, run: RunObjects) -> list[Workload]:
 def release_workloads(obj: KubeObject, _run: RunObjects) -> list[Workload] | None:
     """The pods of a Flux HelmRelease of a known chart; None for any other chart."""
     values = obj.node.mapping("spec", "values")
-    return list(_workloads(obj, values)) if values is not None and is_known(values) else None
+    if values is None or not is_known(values):
+        return None
+    found = list(_workloads(obj, values))
+    for workload in found:
+        containers = [_with_unfilled_env(one) for one in workload.spec.mappings("containers")]
+        workload.spec = pod_with(workload.spec, containers)
+    return found
+
+
+def _with_unfilled_env(container: Mapping) -> Mapping:
+    """A container whose variables hold no `${NAME}`: Flux may fill those in before it applies the release."""
+    env = [
+        mapping_at(one, {"name": one.scalar("name"), "valueFrom": mapping_at(one, {})})
+        if "${" in (one.string("value") or "")
+        else one
+        for one in container.mappings("env")
+    ]
+    return with_entries(container, {"env": sequence_at(container, env)})
 
 
 def _workloads(obj: KubeObject, values: Mapping) -> Iterator[Workload]:

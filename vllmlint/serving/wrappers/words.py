@@ -151,7 +151,8 @@ def substituted(word: Word, resolve: Callable[[str], str | None]) -> Word:
         out.append(text[last : match.start()])
         offsets += word.offsets[last : match.start()]
         known = resolve(match.group(1))
-        replacement = UNKNOWN_MARK if known is None else known
+        # two marks, one for each end of the expression
+        replacement = 2 * UNKNOWN_MARK if known is None else known
         out.append(replacement)
         # the last character stands for the end of the expression, so that the whole of it is underlined
         first, end = word.offsets[match.start()], word.offsets[match.end() - 1]
