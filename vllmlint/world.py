@@ -16,7 +16,7 @@ from vllmlint.manifest.reader import Skipped, SourceFile
 from vllmlint.serving.detect import ImagePolicy, ImageRule, find_server
 from vllmlint.serving.release import Release
 from vllmlint.serving.server import Server
-from vllmlint.serving.wrappers import RunObjects, is_wrapped, note_uses, open_wrapped, values_objects
+from vllmlint.serving.wrappers import is_wrapped, note_uses, open_wrapped, run_objects, values_objects
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ class World:
         wrapped = {id(obj): obj for facts in self.files for obj in facts.objects if is_wrapped(obj)}
         if not wrapped:
             return
-        run = RunObjects(self.index)
+        run = run_objects(self.index)
         for obj in (*wrapped.values(), *self._foreign):
             note_uses(obj, run)
         for facts in self.files:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Container, Workload
 from vllmlint.manifest.nodes import Scalar
+from vllmlint.serving.ranks import Factor
 from vllmlint.serving.server import Server
 from vllmlint.serving.value import Value
 from vllmlint.world import World
@@ -81,3 +82,23 @@ def other_servers(server: Server, world: World) -> bool:
         return True
     command = server.invocation.command
     return command is not None and command.background
+
+
+def engine_factors(server: Server) -> list[Factor] | None:
+    """The factors of one engine's world size, the largest first; None when one cannot be told."""
+    found = []
+    for name, flag in (
+        ("tensor parallel", "tensor_parallel_size"),
+        ("pipeline parallel", "pipeline_parallel_size"),
+        ("prefill context parallel", "prefill_context_parallel_size"),
+    ):
+        value = server.get(flag)
+        if not value.known or not isinstance(value.value, int | None) or isinstance(value.value, bool):
+            return None
+        found.append(Factor(name, flag, value.value or 1, value.place))
+    return sorted(found, key=lambda factor: -factor.size)
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun: `1 GPU`, `4 GPUs`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -8,22 +8,23 @@ from collections.abc import Iterator
 from vllmlint.checks._args import REFUSED, judgement
 from vllmlint.checks._groups import (
     RAY_JOIN,
+    engine_factors,
     group_size,
     joins_ray,
     node_count,
     other_servers,
+    plural,
     templates_of,
     text_of,
     written_words,
 )
-from vllmlint.checks.parallelism import plural
 from vllmlint.checks.probe_facts import mentioned_by_neighbour, ordered_probes, outcome, probe_words
 from vllmlint.facts.images import is_official
 from vllmlint.finding import Finding, Related
 from vllmlint.kube.pods import Container, Workload
 from vllmlint.kube.probes import PROBE_NAMES, Probe
 from vllmlint.manifest.text import Place
-from vllmlint.serving.ranks import Factor, counted_gpus, runs_in_one_pod
+from vllmlint.serving.ranks import counted_gpus, runs_in_one_pod
 from vllmlint.serving.server import Server
 from vllmlint.world import World
 
@@ -186,21 +187,6 @@ def worker_probes_on_headless_rank(workload: Workload, world: World) -> Iterator
     elif workload.carrier == "lws" and joins_ray(workload):
         for container in workload.containers:
             yield from _probed_ray_worker(container, world)
-
-
-def engine_factors(server: Server) -> list[Factor] | None:
-    """The factors of one engine's world size, the largest first; None when one cannot be told."""
-    found = []
-    for name, flag in (
-        ("tensor parallel", "tensor_parallel_size"),
-        ("pipeline parallel", "pipeline_parallel_size"),
-        ("prefill context parallel", "prefill_context_parallel_size"),
-    ):
-        value = server.get(flag)
-        if not value.known or not isinstance(value.value, int | None) or isinstance(value.value, bool):
-            return None
-        found.append(Factor(name, flag, value.value or 1, value.place))
-    return sorted(found, key=lambda factor: -factor.size)
 
 
 def _spreads(server: Server) -> bool:

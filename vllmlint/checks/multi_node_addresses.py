@@ -60,8 +60,8 @@ class _Variables:
 
 def leader_address_invalid(workload: Workload, world: World) -> Iterator[Finding]:
     """An address of the leader that no worker can reach, or that nothing fills in."""
-    group = templates_of(workload.object, world)
-    if workload.carrier == "other" or not any(world.servers_in(one) for one in group):
+    servers = [server for one in templates_of(workload.object, world) for server in world.servers_in(one)]
+    if workload.carrier == "other" or not servers or any(server.is_simulator for server in servers):
         return
     for container in workload.containers:
         yield from _unset_variables(container, world)

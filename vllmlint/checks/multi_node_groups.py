@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from vllmlint.checks._groups import group_size, joins_ray, node_count, templates_of, written
-from vllmlint.checks.multi_node import engine_factors
-from vllmlint.checks.parallelism import plural
+from vllmlint.checks._groups import (
+    engine_factors,
+    group_size,
+    joins_ray,
+    node_count,
+    plural,
+    templates_of,
+    written,
+)
 from vllmlint.facts.accelerators import accelerator_of
 from vllmlint.finding import Finding, Related
 from vllmlint.kube.pods import Container, Workload

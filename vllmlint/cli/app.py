@@ -110,6 +110,14 @@ def check(
             help="Read the other manifests beside and above the given files for context (pre-commit).",
         ),
     ] = False,
+    against_release: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--against-release",
+            help="Also report flags left to a default that another vLLM release changes.",
+            metavar="RELEASE",
+        ),
+    ] = None,
     contract: Annotated[Optional[str], _CONTRACT] = None,  # noqa: UP045
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", help="Processes; 0 chooses by the number of files.", min=0)
@@ -141,6 +149,7 @@ def check(
                 contract=contract,
                 jobs=jobs,
                 verbose=verbose,
+                against_release=against_release,
             )
         )
     )

@@ -15,6 +15,7 @@ from vllmlint.lint.result import RunResult
 from vllmlint.lint.run import RunOptions, run_check
 from vllmlint.lint.selection import SelectionError, check_selectors
 from vllmlint.reports import FORMATS, RenderOptions, render
+from vllmlint.serving.release import Release
 from vllmlint.severity import CONFIDENCE_RANK, SEVERITY_RANK, Confidence, Severity
 from vllmlint.sources.files import Input, SourceError, find_inputs, sibling_inputs
 
@@ -47,6 +48,7 @@ class CheckArguments:
     contract: str | None
     jobs: int
     verbose: bool
+    against_release: str | None = None
 
 
 class UsageError(Exception):
@@ -110,6 +112,9 @@ def _run_options(arguments: CheckArguments) -> RunOptions:
         _choice("--min-confidence", minimum, tuple(CONFIDENCE_RANK))
     if arguments.contract is not None and not os.path.isfile(arguments.contract):
         raise SourceError(f"no such contract file: {arguments.contract}")
+    against = arguments.against_release
+    if against is not None and Release.parse(against) is None:
+        raise UsageError(f"--against-release {against!r}: write a vLLM release such as 0.33.0")
     inputs = read_stdin(arguments.paths, arguments.stdin_filename)
     return RunOptions(
         inputs=inputs,
@@ -120,6 +125,7 @@ def _run_options(arguments: CheckArguments) -> RunOptions:
         no_ignores=arguments.no_ignores,
         contract_path=arguments.contract,
         jobs=arguments.jobs,
+        rule_options={"default-changed-between-releases": {"againstRelease": against}} if against else {},
     )
 
 

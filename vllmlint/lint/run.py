@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from vllmlint.kube.index import JOINED_KINDS
 from vllmlint.kube.objects import KubeObject, objects_of
@@ -43,6 +44,8 @@ class RunOptions:
     no_ignores: bool = False
     contract_path: str | None = None
     jobs: int = 0
+    #: options of rules that the command line sets, by rule; a contract's own are stronger
+    rule_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     today: datetime.date = field(default_factory=datetime.date.today)
 
 
@@ -96,7 +99,8 @@ class Shard:
         self.files = read_inputs(inputs, progress)
         for file in self.files:
             self.contracts.view(file.path)
-        rule_options = {rule.name: rule.options for rule in all_rules()}
+        given = options.rule_options
+        rule_options = {rule.name: {**rule.options, **given.get(rule.name, {})} for rule in all_rules()}
         paths = (one.path for one in (*options.inputs, *options.context))
         self.world = World(self.files, self.contracts.view, options.today, rule_options, paths)
 

@@ -14,7 +14,7 @@ from vllmlint.serving.words import Word, shell_word, word_of
 
 if TYPE_CHECKING:
     from vllmlint.serving.shell import Script, ShellCommand
-    from vllmlint.serving.wrappers.words import WordSource
+    from vllmlint.serving.wrappers.wrapper import WordSource
 
 EntryPoint = Literal["serve", "module"]
 #: The text of a file at a path in the container; None when the run does not show it.

@@ -24,7 +24,7 @@ from vllmlint.serving.image import ImageReference, parse_image
 from vllmlint.serving.release import Release, known_releases
 from vllmlint.serving.server import ReleaseCertainty, Server
 from vllmlint.serving.words import unknown_word
-from vllmlint.serving.wrappers.base import Engine, Wrapper, wrapper_of
+from vllmlint.serving.wrappers.wrapper import Engine, Wrapper, wrapper_of
 
 #: From this release on the official image's entrypoint is `vllm serve` (vllm-command-line.md, section 1).
 _SERVE_ENTRYPOINT_SINCE = "0.11.1"

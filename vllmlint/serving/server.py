@@ -22,7 +22,7 @@ from vllmlint.serving.image import ImageReference
 from vllmlint.serving.model import ModelReference, classify_model
 from vllmlint.serving.release import Release
 from vllmlint.serving.value import Certainty, Origin, Value
-from vllmlint.serving.wrappers.base import UNDECIDED, Usual, Wrapper, wrapper_of
+from vllmlint.serving.wrappers.wrapper import UNDECIDED, Usual, Wrapper, wrapper_of
 
 if TYPE_CHECKING:
     from vllmlint.serving.config_file import ConfigFile

@@ -1,22 +1,23 @@
 """The kinds that other controllers turn into vLLM pods: one adapter a kind.
 
 An adapter turns an object into workloads whose pod spec is put together from the object's own nodes
-(`nodes`), so that a check sees a `Server` like any other. What the controller adds is in `base.Wrapper`.
+(`nodes`), so that a check sees a `Server` like any other. What the controller adds is in `wrapper.Wrapper`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload, workloads_of
 from vllmlint.manifest.nodes import Mapping
 from vllmlint.manifest.reader import SourceFile
-from vllmlint.serving.wrappers.base import RunObjects
 
-__all__ = ["RunObjects", "is_wrapped", "note_uses", "open_wrapped", "values_objects"]
+if TYPE_CHECKING:
+    from vllmlint.kube.index import Index
+    from vllmlint.serving.wrappers.base import RunObjects
 
 #: Kinds with their API group: the module and the function that open them. A function answers None when
 #: the object is, after all, not one that it knows.
@@ -50,7 +51,7 @@ _MERGING: Final = {"InferenceService": "kserve", "LLMInferenceService": "llmisvc
 _VALUES_KEYS: Final = ("servingEngineSpec", "modelArtifacts")
 _TEMPLATE: Final = ("template.openshift.io", "Template")
 
-Adapter = Callable[[KubeObject, RunObjects], "list[Workload] | None"]
+Adapter = Callable[[KubeObject, "RunObjects"], "list[Workload] | None"]
 
 
 def is_wrapped(obj: KubeObject) -> bool:
@@ -66,6 +67,13 @@ def values_objects(file: SourceFile) -> list[KubeObject]:
     from vllmlint.serving.wrappers import values
 
     return [*values.values_objects(file)]
+
+
+def run_objects(index: Index) -> RunObjects:
+    """What adapters see of the other objects of a run."""
+    from vllmlint.serving.wrappers.base import RunObjects
+
+    return RunObjects(index)
 
 
 def note_uses(obj: KubeObject, run: RunObjects) -> None:

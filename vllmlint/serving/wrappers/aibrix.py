@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping
-from vllmlint.serving.wrappers.base import Injection, RunObjects, Wrapper, count, wrapped
+from vllmlint.serving.wrappers.base import RunObjects, count, wrapped
 from vllmlint.serving.wrappers.ray import cluster_workloads
+from vllmlint.serving.wrappers.wrapper import Injection, Wrapper
 
 _CONTROLLER = "AIBrix"
 #: It adds variables and, for pod groups, a headless Service; nothing that a rule asks for.

@@ -11,17 +11,10 @@ from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.serving.words import Word
-from vllmlint.serving.wrappers.base import (
-    ALL_INJECTIONS,
-    Engine,
-    RunObjects,
-    Wrapper,
-    count,
-    pod_with,
-    wrapped,
-)
+from vllmlint.serving.wrappers.base import RunObjects, count, pod_with, wrapped
 from vllmlint.serving.wrappers.nodes import StandIn, mapping_at, merged
 from vllmlint.serving.wrappers.words import WordList, flag_words, hidden_words, model_words, text_word
+from vllmlint.serving.wrappers.wrapper import ALL_INJECTIONS, Engine, Wrapper
 
 _KTHENA = "Kthena"
 _LLMAZ = "llmaz"

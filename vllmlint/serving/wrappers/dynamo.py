@@ -12,16 +12,9 @@ from collections.abc import Iterator
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping, Node, Scalar
-from vllmlint.serving.wrappers.base import (
-    ALL_INJECTIONS,
-    Injection,
-    RunObjects,
-    Wrapper,
-    count,
-    pod_with,
-    wrapped,
-)
+from vllmlint.serving.wrappers.base import RunObjects, count, pod_with, wrapped
 from vllmlint.serving.wrappers.nodes import StandIn, mapping_at, merged, sequence_at, with_entries, without
+from vllmlint.serving.wrappers.wrapper import ALL_INJECTIONS, Injection, Wrapper
 
 _CONTROLLER = "Dynamo"
 _CONTAINER = "main"

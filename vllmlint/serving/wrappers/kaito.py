@@ -11,18 +11,10 @@ from collections.abc import Iterator
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping, Scalar
-from vllmlint.serving.wrappers.base import (
-    ALL_INJECTIONS,
-    Engine,
-    RunObjects,
-    Wrapper,
-    count,
-    is_other_engine,
-    pod_with,
-    wrapped,
-)
+from vllmlint.serving.wrappers.base import RunObjects, count, is_other_engine, pod_with, wrapped
 from vllmlint.serving.wrappers.nodes import StandIn, inner_document, mapping_at
 from vllmlint.serving.wrappers.words import WordList, hidden_words, model_words, settings_words
+from vllmlint.serving.wrappers.wrapper import ALL_INJECTIONS, Engine, Wrapper
 
 _CONTROLLER = "KAITO"
 _CONFIG_KEY = "inference_config.yaml"

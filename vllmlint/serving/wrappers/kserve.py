@@ -13,12 +13,7 @@ from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.serving.wrappers.base import (
-    Engine,
-    Injection,
     RunObjects,
-    StoredModel,
-    Usual,
-    Wrapper,
     count,
     is_other_engine,
     named_container,
@@ -27,6 +22,7 @@ from vllmlint.serving.wrappers.base import (
 )
 from vllmlint.serving.wrappers.nodes import StandIn, added_env, env_entry, merged, with_entries, without
 from vllmlint.serving.wrappers.words import WordList, hidden_words, model_words
+from vllmlint.serving.wrappers.wrapper import Engine, Injection, StoredModel, Usual, Wrapper
 
 CONTROLLER = "KServe"
 CONTAINER = "kserve-container"

@@ -8,17 +8,10 @@ from __future__ import annotations
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping
-from vllmlint.serving.wrappers.base import (
-    ALL_INJECTIONS,
-    Engine,
-    RunObjects,
-    Wrapper,
-    is_other_engine,
-    pod_with,
-    wrapped,
-)
+from vllmlint.serving.wrappers.base import RunObjects, is_other_engine, pod_with, wrapped
 from vllmlint.serving.wrappers.nodes import StandIn, env_list, mapping_at
 from vllmlint.serving.wrappers.words import WordList, model_words
+from vllmlint.serving.wrappers.wrapper import ALL_INJECTIONS, Engine, Wrapper
 
 _CONTROLLER = "KubeAI"
 _CONTAINER = "server"

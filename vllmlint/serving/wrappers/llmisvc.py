@@ -14,13 +14,7 @@ from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping, Node, Scalar
 from vllmlint.serving.wrappers.base import (
-    ALL_INJECTIONS,
-    UNDECIDED,
-    Engine,
     RunObjects,
-    StoredModel,
-    Usual,
-    Wrapper,
     count,
     is_other_engine,
     named_container,
@@ -37,6 +31,7 @@ from vllmlint.serving.wrappers.words import (
     shell_words,
     text_word,
 )
+from vllmlint.serving.wrappers.wrapper import ALL_INJECTIONS, UNDECIDED, Engine, StoredModel, Usual, Wrapper
 
 _CONTAINER = "main"
 _ARGUMENTS = "VLLM_ADDITIONAL_ARGS"

@@ -12,18 +12,10 @@ from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.serving.words import Word
-from vllmlint.serving.wrappers.base import (
-    Engine,
-    EntryPoint,
-    Injection,
-    Usual,
-    Wrapper,
-    count,
-    pod_with,
-    wrapped,
-)
+from vllmlint.serving.wrappers.base import count, pod_with, wrapped
 from vllmlint.serving.wrappers.nodes import StandIn, sidecar, with_entries, without
 from vllmlint.serving.wrappers.words import WordList, flag_words, model_words, text_word
+from vllmlint.serving.wrappers.wrapper import Engine, EntryPoint, Injection, Usual, Wrapper
 
 CONTROLLER = "llm-d modelservice chart"
 _ROLES = ("decode", "prefill")

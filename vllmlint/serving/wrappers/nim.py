@@ -10,17 +10,10 @@ from __future__ import annotations
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence
-from vllmlint.serving.wrappers.base import (
-    ALL_INJECTIONS,
-    Engine,
-    RunObjects,
-    Wrapper,
-    is_other_engine,
-    pod_with,
-    wrapped,
-)
+from vllmlint.serving.wrappers.base import RunObjects, is_other_engine, pod_with, wrapped
 from vllmlint.serving.wrappers.nodes import Joined, StandIn, mapping_at, sequence_at, without
 from vllmlint.serving.wrappers.words import WordList, hidden_words, shell_words
+from vllmlint.serving.wrappers.wrapper import ALL_INJECTIONS, Engine, Wrapper
 
 _CONTROLLER = "NIM operator"
 _PASSTHROUGH = "NIM_PASSTHROUGH_ARGS"

@@ -10,18 +10,10 @@ from collections.abc import Callable, Iterator
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping, Node, Scalar
-from vllmlint.serving.wrappers.base import (
-    UNDECIDED,
-    Engine,
-    Injection,
-    RunObjects,
-    Wrapper,
-    count,
-    pod_with,
-    wrapped,
-)
+from vllmlint.serving.wrappers.base import RunObjects, count, pod_with, wrapped
 from vllmlint.serving.wrappers.nodes import Joined, StandIn, added_env, env_entry, mapping_at, merged
 from vllmlint.serving.wrappers.words import WordList, flag_words, model_words, text_word, value_word
+from vllmlint.serving.wrappers.wrapper import UNDECIDED, Engine, Injection, Wrapper
 
 CONTROLLER = "production-stack chart"
 _OPERATOR = "production-stack operator"

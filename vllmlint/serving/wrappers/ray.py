@@ -14,7 +14,7 @@ from vllmlint.facts.accelerators import accelerator_of
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping, Scalar
-from vllmlint.serving.wrappers.base import Engine, Injection, RunObjects, Wrapper, count, pod_with, wrapped
+from vllmlint.serving.wrappers.base import RunObjects, count, pod_with, wrapped
 from vllmlint.serving.wrappers.nodes import (
     StandIn,
     added_env,
@@ -26,6 +26,7 @@ from vllmlint.serving.wrappers.nodes import (
     without,
 )
 from vllmlint.serving.wrappers.words import WordList, model_words, settings_words
+from vllmlint.serving.wrappers.wrapper import Engine, Injection, Wrapper
 
 _CONTROLLER = "KubeRay"
 _SERVE = "Ray Serve LLM"

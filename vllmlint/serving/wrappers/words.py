@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from collections.abc import Sequence as SequenceType
-from dataclasses import dataclass
 
 from vllmlint.kube.env import UNKNOWN_MARK
 from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence
@@ -14,19 +13,11 @@ from vllmlint.serving.config_file import plain
 from vllmlint.serving.value import Origin
 from vllmlint.serving.words import Word, shell_word, unknown_word
 from vllmlint.serving.wrappers.nodes import StandIn
+from vllmlint.serving.wrappers.wrapper import WordSource
 
 _TEMPLATE = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
 _REVISION = re.compile(r"(hf://[^:]+):([^:/]+)\Z")
 _CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
-
-
-@dataclass(frozen=True, slots=True)
-class WordSource:
-    """Where the words before index `end` (and after the source before it) come from."""
-
-    end: int
-    origin: Origin
-    name: str
 
 
 class WordList:
