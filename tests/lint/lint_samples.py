@@ -129,7 +129,8 @@ def about(text: str, **fields: Any) -> engine.CheckFunction:
     """A check that underlines the first place of a text in the subject's file."""
 
     def check(subject: Any, _world: Any) -> Iterator[Finding]:
-        source = subject.source if hasattr(subject, "source") else subject.object.file.source
+        file = getattr(subject, "file", subject) if not hasattr(subject, "object") else subject.object.file
+        source = file.source
         at = source.text.index(text)
         yield Finding(engine.Place(source, at, at + len(text)), f"found {text}", **fields)
 

@@ -97,7 +97,7 @@ def test_a_contract_is_read_once(tmp_path: Path) -> None:
     [
         ("failOn: error\nrulez: {}\n", 2, "rulez"),
         ("rules:\n  severity: {privileged: loud}\n", 2, "loud"),
-        ("rules: [\n", 1, "["),
+        ("failOn: error\nrules: ]\n", 2, "]"),
     ],
 )
 def test_a_wrong_contract_is_refused_with_its_place(tmp_path: Path, text: str, line: int, under: str) -> None:

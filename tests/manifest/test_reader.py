@@ -97,6 +97,8 @@ def test_the_documents_around_a_broken_one_are_read(broken: str, kind: str) -> N
         ("a:\n\t- x\n", 2, 1, "\t"),
         ("日本: x\nb: \x07\n", 2, 4, "\x07"),
         ("a: b: c\n", 1, 5, ":"),
+        ("a: [\n---\nb: 1\n", 1, 4, "["),
+        ("a: 1\n---\nb: {\n\n---\n", 3, 4, "{"),
     ],
 )
 def test_a_syntax_error_has_its_place(text: str, line: int, column: int, under: str) -> None:

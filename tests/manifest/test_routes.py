@@ -188,4 +188,3 @@ def test_every_scalar_is_found_again(
         if node.text:
             assert node.part(0, len(node.text)).start >= node.start
             assert node.part(0, len(node.text)).end <= node.end
-

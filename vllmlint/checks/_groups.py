@@ -97,8 +97,3 @@ def engine_factors(server: Server) -> list[Factor] | None:
             return None
         found.append(Factor(name, flag, value.value or 1, value.place))
     return sorted(found, key=lambda factor: -factor.size)
-
-
-def plural(count: int, noun: str) -> str:
-    """A count with its noun: `1 GPU`, `4 GPUs`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"

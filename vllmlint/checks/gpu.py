@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Literal
 
-from vllmlint.checks.parallelism import plural
 from vllmlint.facts.accelerators import accelerator_of
 from vllmlint.facts.images import image_facts
 from vllmlint.finding import Finding, Related, where
@@ -20,6 +19,7 @@ from vllmlint.manifest.text import Place
 from vllmlint.serving.ranks import ranks_of
 from vllmlint.serving.server import Server
 from vllmlint.severity import Confidence
+from vllmlint.wording import plural
 from vllmlint.world import World
 
 #: Words in an image reference of vLLM builds that want no CUDA or ROCm device.

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vllmlint.checks.parallelism import plural
 from vllmlint.finding import Finding, Related, where
 from vllmlint.kube.objects import string_map
 from vllmlint.kube.pods import Mount
@@ -14,6 +13,7 @@ from vllmlint.kube.quantity import parse_quantity
 from vllmlint.manifest.text import Place
 from vllmlint.serving.ranks import Ranks, ranks_of, runs_in_one_pod
 from vllmlint.serving.server import Server
+from vllmlint.wording import plural
 from vllmlint.world import World
 
 _SHM = "/dev/shm"

@@ -13,7 +13,6 @@ from vllmlint.checks._groups import (
     joins_ray,
     node_count,
     other_servers,
-    plural,
     templates_of,
     text_of,
     written_words,
@@ -26,6 +25,7 @@ from vllmlint.kube.probes import PROBE_NAMES, Probe
 from vllmlint.manifest.text import Place
 from vllmlint.serving.ranks import counted_gpus, runs_in_one_pod
 from vllmlint.serving.server import Server
+from vllmlint.wording import plural
 from vllmlint.world import World
 
 #: From this release on vLLM has `--nnodes`, and no longer turns to Ray by itself (vllm/config/parallel.py).

@@ -10,7 +10,6 @@ from vllmlint.checks._groups import (
     group_size,
     joins_ray,
     node_count,
-    plural,
     templates_of,
     written,
 )
@@ -22,6 +21,7 @@ from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.manifest.text import Place
 from vllmlint.serving.ranks import Factor
 from vllmlint.serving.server import Server
+from vllmlint.wording import plural
 from vllmlint.world import World
 
 #: Devices that vLLM counts one by one; a unit of the others may be several, or several a rank.

@@ -11,6 +11,7 @@ from vllmlint.kube.objects import string_map
 from vllmlint.serving.flag_tables import flag_table
 from vllmlint.serving.ranks import Ranks, counted_gpus, ranks_of, runs_in_one_pod
 from vllmlint.serving.server import Server
+from vllmlint.wording import plural
 from vllmlint.world import World
 
 #: What else in a script may use the GPUs beside the server.
@@ -62,11 +63,6 @@ def gpus_left_idle(server: Server, world: World) -> Iterator[Finding]:
         assumptions=() if shared is False else ("each unit is a whole GPU, not a time-sliced share",),
         related=related,
     )
-
-
-def plural(count: int, noun: str, ending: str = "s") -> str:
-    """A count with its noun: `1 GPU`, `4 GPUs`."""
-    return f"{count} {noun}{'' if count == 1 else ending}"
 
 
 def _refusal(server: Server, ranks: Ranks, count: int) -> str:

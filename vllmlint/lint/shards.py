@@ -46,6 +46,11 @@ def run_sharded(options: RunOptions, shards: int, progress: Progress | None) -> 
         for (_, connection, _), objects in zip(workers, selected, strict=True):
             connection.send(objects)
         results = [_receive(connection) for _, connection, _ in workers]
+    except BaseException:
+        # the others wait for an answer that does not come
+        for process, _, _ in workers:
+            process.terminate()
+        raise
     finally:
         for process, connection, _ in workers:
             connection.close()

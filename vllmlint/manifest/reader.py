@@ -187,7 +187,8 @@ def _syntax_problem(source: SourceText, start: int, end: int, error: Exception) 
         character = f" (#x{ord(error.character):04x})" if isinstance(error.character, str) else ""
         reason = error.reason + character
         offset = start + _characters(source.text[start:end], error.position)
-    offset = min(offset, max(len(source.text) - 1, 0))
+    # an error met at the end of the text belongs to its last character, not to the document that follows
+    offset = min(offset, start + max(len(source.text[start:end].rstrip()) - 1, 0))
     hint = (
         "A tab cannot indent YAML: use spaces."
         if source.text[offset : offset + 1] == "\t"

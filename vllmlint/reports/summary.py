@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 from vllmlint.lint.result import RunResult
+from vllmlint.wording import plural
 
 #: Reasons for skipping that are named in the summary; the rest are counted.
 _MAX_REASONS = 3
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def summary(result: RunResult) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from vllmlint.lint.result import LostInput, Reported, RunResult
 from vllmlint.reports.excerpt import Mark, excerpt
 from vllmlint.reports.options import RenderOptions
-from vllmlint.reports.summary import plural, summary
+from vllmlint.reports.summary import summary
 from vllmlint.reports.terminal import Palette, clean, columns, wrap
 from vllmlint.severity import SEVERITY_RANK, Severity
+from vllmlint.wording import plural
 
 #: Below this, lines are laid out as if the terminal were this wide.
 MIN_WIDTH = 40

@@ -127,7 +127,7 @@ def _check_serve(output: ParsedArguments, table: FlagTable) -> None:
             "(no API servers are started in headless mode)."
         )
         _fail(output, message, "api_server_count", "command")
-    if table.release.at_least("0.18.0"):
+    if table.release.at_least("0.15.0"):
         _check_load_balancing(output)
 
 

@@ -282,8 +282,8 @@ class Server:
 
     @property
     def is_headless(self) -> bool:
-        """Whether the process is a rank without an API server."""
-        return self.is_set("headless")
+        """Whether the process is a rank without an API server; only `vllm serve` knows such ranks."""
+        return self.invocation.entrypoint == "serve" and self.is_set("headless")
 
     @property
     def api_key(self) -> tuple[Place, bool] | None:
