@@ -30,9 +30,9 @@ HEAVY = (
     "asyncio",
     "urllib.request",
 )
-#: Modules of this package that linting one Deployment loads.
-OWN_MODULES_AT_MOST = 110
-ALL_MODULES_AT_MOST = 330
+#: Modules that linting one Deployment loads: of this package (those of the checks grow with the rules), and all.
+OWN_MODULES_AT_MOST = 100
+ALL_MODULES_AT_MOST = 380
 
 
 def modules_after(*arguments: str) -> set[str]:
@@ -60,7 +60,8 @@ def test_a_plain_check_imports_nothing_heavy(tmp_path: Path) -> None:
     loaded = modules_after("check", "--format", "json", str(FOUNDING / "deployment.yaml"))
     assert not [name for name in HEAVY if name in loaded]
     assert "vllmlint.lint.run" in loaded
-    assert len([name for name in loaded if name.startswith("vllmlint")]) <= OWN_MODULES_AT_MOST
+    own = [name for name in loaded if name.startswith("vllmlint") and not name.startswith("vllmlint.checks.")]
+    assert len(own) <= OWN_MODULES_AT_MOST
     assert len(loaded) <= ALL_MODULES_AT_MOST
 
 

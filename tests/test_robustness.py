@@ -188,7 +188,7 @@ def test_enormous_numbers(value: str) -> None:
         pytest.param((f"--hf-overrides{'.a' * 10_000}", "1"), id="deep-dotted-flag"),
         pytest.param(("--" + "a" * 50_000,), id="long-flag"),
         pytest.param(tuple(f"--max-model-lem{n}" for n in range(1_000)), id="many-unknown-flags"),
-        pytest.param(("--x=y",) * 20_000, id="one-unknown-flag-often"),
+        pytest.param(("--x=y",) * 2_000, id="one-unknown-flag-often"),
         pytest.param(("--port", "8000") * 10_000, id="one-flag-often"),
         pytest.param(("a" * 500_000,), id="long-word"),
         pytest.param(("$" * 100_001,), id="dollars"),
@@ -218,7 +218,7 @@ def test_strange_arguments(words: tuple[str, ...]) -> None:
             "".join(f'V{n + 1}="$V{n} $V{n}"\n' for n in range(60)) + "vllm serve $V60", id="variable-bomb"
         ),
         pytest.param("f() { f; }; f; vllm serve m", id="recursive-function"),
-        pytest.param("vllm serve m " + "--x y " * 20_000, id="long-line"),
+        pytest.param("vllm serve m " + "--x y " * 4_000, id="long-line"),
         pytest.param("eval " * 1_000 + "vllm serve m", id="evals"),
         pytest.param("cat <<EOF\n" + "x\n" * 10_000, id="open-here-document"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vllmlint.checks.probe_facts import asks_server, has_placeholder, ordered_probes, probe_word
+from vllmlint.checks._probe_facts import asks_server, has_placeholder, ordered_probes, probe_word
 from vllmlint.finding import Finding, Related
 from vllmlint.kube.probes import DEFAULT_TIMEOUT_SECONDS, Probe
 from vllmlint.manifest.nodes import Scalar

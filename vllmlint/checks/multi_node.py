@@ -17,7 +17,7 @@ from vllmlint.checks._groups import (
     text_of,
     written_words,
 )
-from vllmlint.checks.probe_facts import mentioned_by_neighbour, ordered_probes, outcome, probe_words
+from vllmlint.checks._probe_facts import mentioned_by_neighbour, ordered_probes, outcome, probe_words
 from vllmlint.facts.images import is_official
 from vllmlint.finding import Finding, Related
 from vllmlint.kube.pods import Container, Workload

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from vllmlint.checks.scheduling import selects_gpu_class, shares_gpus
+from vllmlint.checks._nodes import selects_gpu_class, shares_gpus
 from vllmlint.finding import Finding, Related
 from vllmlint.kube.objects import string_map
 from vllmlint.serving.flag_tables import flag_table

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from vllmlint.checks.pinning_placeholders import is_placeholder_image
+from vllmlint.checks._placeholders import is_placeholder_image
 from vllmlint.facts.images import image_facts
 from vllmlint.finding import Confidence, Finding, Related, Severity
 from vllmlint.kube.pods import Workload

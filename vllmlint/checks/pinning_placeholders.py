@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+from vllmlint.checks._placeholders import BY_DESIGN, CAPITALS, HUMAN, IMAGE_HUMAN, LOUD, QUIET, VARIABLE
 from vllmlint.finding import Confidence, Edit, Finding, Fix, Related
 from vllmlint.kube.env import EnvVar, read_env
 from vllmlint.kube.objects import KubeObject
@@ -18,40 +19,16 @@ from vllmlint.serving.command import read_command
 from vllmlint.serving.server import Server
 from vllmlint.world import World
 
-#: `$NAME`, `${NAME}`, `${NAME:-default}`: a shell's or envsubst's, never Kubernetes'. A `$` after a letter is
-#: part of a word (a password), `$$` an escape.
-_VARIABLE = re.compile(
-    r"(?<![A-Za-z0-9$\\])\$(?:\{(?P<braced>[A-Za-z_]\w*)(?::?[-=?+][^{}]*)?\}|(?P<bare>[A-Z_][A-Z0-9_]+)(?![a-z]))"
-)
 _REFERENCE = re.compile(r"(?<!\$)\$\((?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\)")
 #: Variables that the kubelet makes for Services.
 _SERVICE_VARIABLE = re.compile(
     r"KUBERNETES_\w+|\w+_(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP)\w*)?)\Z"
 )
-#: What an angle bracket must speak of to be a placeholder and not a token of a chat template.
-_ANGLE_WORDS = (
-    "your|my|insert|replace|enter|fill|change|token|key|secret|password|namespace|registry|tag|version|path|url|repo"
-    "|project|region|bucket|account|cluster|commit|sha|digest|revision|domain|endpoint|name|model"
-)
-_ANGLE = rf"<(?=[^<>]*(?:{_ANGLE_WORDS}))(?!/)[A-Za-z][A-Za-z0-9 _.:/-]*>"
-_LOUD = (
-    r"REPLACE[-_](?:WITH|ME|THIS|BY)[A-Z0-9_-]*|REPLACEME|REPLACE_[A-Z0-9_]+|YOUR[-_][A-Z0-9][A-Z0-9_-]*|INSERT_[A-Z0-9_]+"
-    r"|PUT_[A-Z0-9_]+_HERE|__[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*__|CHANGE[-_]?ME[A-Z0-9_-]*"
-)
-_QUIET = r"change[-_]?me|your[-_](?!self)[a-z0-9][a-z0-9_-]*|PLACEHOLDER|(?:hf|sk)[_-][xX*]{3,}"
-_HUMAN = re.compile(rf"(?<![A-Za-z0-9])(?:{_ANGLE}|{_LOUD}|{_QUIET})(?![A-Za-z0-9])")
 #: In prose and scripts only what cannot be a word of the language.
-_SHOUTED = re.compile(rf"(?<![A-Za-z0-9])(?:{_LOUD})(?![A-Za-z0-9])")
+_SHOUTED = re.compile(rf"(?<![A-Za-z0-9])(?:{LOUD})(?![A-Za-z0-9])")
 _WHOLE = re.compile(r"(?:TODO|FIXME|TBD|[xX]{3,}|\.{3}|…)\Z")
-_IMAGE_HUMAN = re.compile(
-    rf"{_HUMAN.pattern}|\bplaceholder\b|(?<=:)(?:my-?tag|your-?tag|<[^<>]*>|v?[xX]\.[yY]\.[zZ])\Z|<[^<>]+>"
-)
-#: A part of an image's path in capitals, which no registry takes.
-_CAPITALS = re.compile(r"(?:(?<=/)|^)[A-Z][A-Z0-9_]{2,}(?=[/:@]|\Z)")
-#: An image that says itself that kustomize sets it.
-_BY_DESIGN = re.compile(r"(?:replaced|set|overridden)[-_]by[-_]", re.IGNORECASE)
 _CANDIDATE = re.compile(
-    rf"\$|<[A-Za-z]|(?:{_LOUD}|{_QUIET})|placeholder|TODO|FIXME|TBD|[xX]{{3,}}|\.\.\.|…|my-?tag|[xX]\.[yY]|image:\s*\S*[A-Z]"
+    rf"\$|<[A-Za-z]|(?:{LOUD}|{QUIET})|placeholder|TODO|FIXME|TBD|[xX]{{3,}}|\.\.\.|…|my-?tag|[xX]\.[yY]|image:\s*\S*[A-Z]"
 )
 #: What a Secret of the hub, or a key in one, is called.
 _OF_HUB = re.compile(r"hugging|\bhf[-_]?(?:api[-_]?)?(?:token|secret|key)|\bhf\b", re.IGNORECASE)
@@ -66,12 +43,6 @@ class _Mark:
 
     finding: Finding
     variable: str = ""
-
-
-def is_placeholder_image(reference: str) -> bool:
-    """Whether an image reference waits for kustomize, sed or a person to fill it in."""
-    marks = (_IMAGE_HUMAN, _CAPITALS, _BY_DESIGN, _VARIABLE)
-    return any(mark.search(reference) is not None for mark in marks)
 
 
 def placeholder_left_in_manifest(obj: KubeObject, world: World) -> Iterator[Finding]:
@@ -128,7 +99,7 @@ def _is_template(obj: KubeObject) -> bool:
     """Whether variables stand where Kubernetes would refuse the object, so that something fills them in."""
     routes = (("metadata", "name"), ("metadata", "namespace"), ("spec", "replicas"))
     texts = [obj.node.string(*route) or "" for route in routes]
-    return any(_VARIABLE.search(text) is not None for text in (*texts, *obj.labels.values()))
+    return any(VARIABLE.search(text) is not None for text in (*texts, *obj.labels.values()))
 
 
 def _place(node: Scalar, match: re.Match[str]) -> Place:
@@ -141,7 +112,7 @@ def _in_secret(obj: KubeObject, *, near_server: bool) -> Iterator[Finding]:
         of_hub = _OF_HUB.search(f"{obj.name} {key}") is not None
         if not isinstance(node, Scalar) or not (near_server or of_hub):
             continue
-        match = _HUMAN.search(node.text) or _WHOLE.match(node.text) or _VARIABLE.search(node.text)
+        match = HUMAN.search(node.text) or _WHOLE.match(node.text) or VARIABLE.search(node.text)
         if match is None:
             continue
         templated = match.group().startswith("$")
@@ -162,10 +133,10 @@ def _in_secret(obj: KubeObject, *, near_server: bool) -> Iterator[Finding]:
 
 def _in_image(container: Container) -> Iterator[_Mark]:
     node = container.image
-    if node is None or "{{" in node.text or _BY_DESIGN.search(node.text):
+    if node is None or "{{" in node.text or BY_DESIGN.search(node.text):
         return
-    variables = list(_VARIABLE.finditer(node.text))
-    match = variables[0] if variables else _IMAGE_HUMAN.search(node.text) or _CAPITALS.search(node.text)
+    variables = list(VARIABLE.finditer(node.text))
+    match = variables[0] if variables else IMAGE_HUMAN.search(node.text) or CAPITALS.search(node.text)
     if match is None:
         return
     # a whole name in capitals is what `images` of a kustomization or sed replaces
@@ -204,13 +175,13 @@ def _in_value(
 ) -> Iterator[_Mark]:
     text = node.text
     prose = any(space in text for space in " \t\n")
-    for match in (_SHOUTED if prose else _HUMAN).finditer(text):
+    for match in (_SHOUTED if prose else HUMAN).finditer(text):
         yield _human(_place(node, match), match.group(), f"in {name}", name)
     if _WHOLE.match(text):
         yield _human(node.content, text, f"in {name}", name)
     if prose:
         return
-    for match in _VARIABLE.finditer(text):
+    for match in VARIABLE.finditer(text):
         yield _variable(_place(node, match), match, env, above, name)
     for match in _REFERENCE.finditer(text):
         finding = _undefined(container, _place(node, match), match["name"], env, above, name)
@@ -324,14 +295,14 @@ def _in_words(container: Container, server: Server | None, env: Mapping[str, Env
         if node is script:
             break
         prose = any(space in node.text for space in " \t\n")
-        for match in (_SHOUTED if prose else _HUMAN).finditer(node.text):
+        for match in (_SHOUTED if prose else HUMAN).finditer(node.text):
             yield _human(_place(node, match), match.group(), "in the arguments")
         if prose:
             continue
         if (
             container.workload.kind != "LLMInferenceService"
         ):  # its preset script evaluates the arguments again
-            for match in _VARIABLE.finditer(node.text):
+            for match in VARIABLE.finditer(node.text):
                 yield _variable(_place(node, match), match, env, set(env))
         for match in _REFERENCE.finditer(node.text):
             finding = _undefined(container, _place(node, match), match["name"], env, set(env))

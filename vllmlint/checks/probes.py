@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vllmlint.checks.probe_facts import (
+from vllmlint.checks._probe_facts import (
     handler_key,
     is_port_name,
     mentioned_by_neighbour,
@@ -17,7 +17,7 @@ from vllmlint.checks.probe_facts import (
     same_in,
     targets_server,
 )
-from vllmlint.checks.probe_paths import is_guarded, refusal
+from vllmlint.checks._probe_paths import is_guarded, refusal
 from vllmlint.finding import Finding, Related
 from vllmlint.kube.probes import Probe
 from vllmlint.manifest.nodes import Scalar

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from vllmlint.checks.probe_facts import (
+from vllmlint.checks._probe_facts import (
     declared_by_neighbour,
     empty_command,
     handler_key,
@@ -18,7 +18,7 @@ from vllmlint.checks.probe_facts import (
     same_in,
     targets_server,
 )
-from vllmlint.checks.probe_paths import STATIC_PATHS, plain_path, refusal
+from vllmlint.checks._probe_paths import STATIC_PATHS, plain_path, refusal
 from vllmlint.finding import Finding, Related, where
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Container

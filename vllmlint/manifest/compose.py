@@ -24,7 +24,7 @@ _SUSPICIOUS_OPENINGS = limits.MAX_DEPTH
 _NESTED_ON_LINE = re.compile(r"[-?:][ \t]+(?=[-?](?:[ \t\r\n]|\Z))")
 
 
-class _Composer(CParser):  # type: ignore[misc]
+class _Composer(CParser):
     """libyaml's composer without tag resolution: values are resolved when they are read."""
 
     def descend_resolver(self, _node: object, _index: object) -> None: ...

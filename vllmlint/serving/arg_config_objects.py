@@ -155,7 +155,8 @@ def _wanted(kinds: list[Any]) -> str:
     names = []
     for kind in kinds:
         if isinstance(kind, dict):
-            names += [repr(each) for each in kind.get("choices", kind.get("enum", ["an object"]))]
+            values: list[Any] = kind.get("choices") or kind.get("enum") or ["an object"]
+            names += [repr(each) for each in values]
         elif kind != "none":
             names.append({"int": "a valid integer", "str": "a valid string"}.get(kind, f"a valid {kind}"))
     return " or ".join(names)

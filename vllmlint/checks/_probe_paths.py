@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vllmlint.checks.probe_facts import targets_server
+from vllmlint.checks._probe_facts import targets_server
 from vllmlint.kube.probes import Probe
 from vllmlint.serving.server import Server
 
