@@ -1,5 +1,5 @@
-"""Compile `rules/**/*.yaml` into `rules/index.json` (what the engine loads), `rules/docs.json`
-(prose and examples) and the table in the README. Run after every change of a rule file; a test fails on drift.
+"""Compile `rules/**/*.yaml` into `rules/index.json` (what the engine loads), `rules/docs.json` (prose and
+examples) and the table in the README. Run after every change of a rule file; a test fails on drift.
 """
 
 from __future__ import annotations
@@ -49,8 +49,10 @@ def compile_docs(rows: list[dict[str, Any]]) -> str:
 def readme_with_rules(text: str, rows: list[dict[str, Any]]) -> str:
     """The README with its table of rules brought up to date."""
     table = ["| rule | severity | what it finds |", "|---|---|---|"]
-    for row in rows:
-        table.append(f"| [`{row['name']}`](rules/{row['section']}/{row['name']}.yaml) | {row['severity']} | {row['summary']} |")
+    table += [
+        f"| [`{row['name']}`](rules/{row['section']}/{row['name']}.yaml) | {row['severity']} | {row['summary']} |"
+        for row in rows
+    ]
     start, end = "<!-- rules:start -->", "<!-- rules:end -->"
     head, _, rest = text.partition(start)
     tail = rest.partition(end)[2]

@@ -24,7 +24,9 @@ def screenshot() -> str:
     os.chdir(ROOT)
     result = run_check(RunOptions(find_inputs([MANIFEST])))
     report = render(result, "text", options=RenderOptions(color=True, width=WIDTH))
-    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="standard")
+    console = Console(
+        record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="standard"
+    )
     console.print(Text.from_ansi(f"$ vllmlint check {MANIFEST}\n{report}"), end="", soft_wrap=False)
     return console.export_svg(title="vllmlint", unique_id="vllmlint")
 

@@ -1,6 +1,6 @@
 """Run the examples of one rule (or a section) and print what came out: for writing rules.
 
-    python scripts/try_rule.py image-tag-floating
+python scripts/try_rule.py image-tag-floating
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent / "tests" / "rules")]
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "tests" / "rules")]
 
-from compile_rules import load_rules, main as compile_all  # noqa: E402
+from compile_rules import load_rules  # noqa: E402
+from compile_rules import main as compile_all  # noqa: E402
 from example_runs import found_in, run_example, unmatched  # noqa: E402
 
 from vllmlint.reports import RenderOptions, render  # noqa: E402
@@ -28,7 +30,8 @@ def main(wanted: list[str]) -> int:
             with tempfile.TemporaryDirectory() as directory:
                 result = run_example(example, Path(directory))
             missing, extra = unmatched(example["expect"], found_in(result))
-            print(f"=== {rule['name']}: {example['title']}: {'ok' if not missing and not extra else 'DIFFERS'}")
+            verdict = "DIFFERS" if missing or extra else "ok"
+            print(f"=== {rule['name']}: {example['title']}: {verdict}")
             for row in missing:
                 print("  missing:", row)
             for one in extra:

@@ -30,7 +30,7 @@ HEAVY = (
     "asyncio",
     "urllib.request",
 )
-#: Modules that linting one Deployment loads: of this package (those of the checks grow with the rules), and all.
+#: Modules that linting one Deployment loads: of this package (the checks grow with the rules), and all.
 OWN_MODULES_AT_MOST = 100
 ALL_MODULES_AT_MOST = 380
 

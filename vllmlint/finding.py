@@ -10,6 +10,7 @@ from vllmlint.severity import Confidence, Severity
 
 __all__ = ["Confidence", "Edit", "Finding", "Fix", "Related", "Severity", "where"]
 
+
 @dataclass(frozen=True, slots=True)
 class Related:
     """A second place that belongs to a finding, with a label that says what it is."""

@@ -35,7 +35,8 @@ def example_files(example: dict[str, Any]) -> dict[str, str]:
         text = resource("rules", "base", f"{example['base']}.yaml").read_text("utf-8")
         for change in example.get("change", ()):
             count = text.count(change["old"])
-            assert count == 1, f"{example['title']}: `old` stands {count} times in the base: {change['old']!r}"
+            title, old = example["title"], change["old"]
+            assert count == 1, f"{title}: `old` stands {count} times in the base: {old!r}"
             text = text.replace(change["old"], change["new"])
         files[f"{example['base']}.yaml"] = text
         files.setdefault("vllmlint.yaml", resource("rules", "base", "contract.yaml").read_text("utf-8"))
@@ -89,4 +90,6 @@ def _meets(row: dict[str, Any], one: Found) -> bool:
         return False
     if "text" in row and row["text"] != one.text:
         return False
-    return row.get("nth", one.nth if "line" in row else 1) == one.nth and row.get("line", one.line) == one.line
+    return (
+        row.get("nth", one.nth if "line" in row else 1) == one.nth and row.get("line", one.line) == one.line
+    )

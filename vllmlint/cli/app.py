@@ -181,7 +181,9 @@ def upgrade(
     paths: Annotated[Optional[list[str]], _PATHS] = None,  # noqa: UP045
     source: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--from", help="The release it runs now, if not what the image says.", metavar="RELEASE"),
+        typer.Option(
+            "--from", help="The release it runs now, if not what the image says.", metavar="RELEASE"
+        ),
     ] = None,
     format_: Annotated[str, typer.Option("--format", "-f", help="text or json.", metavar="FORMAT")] = "text",
     all_defaults: Annotated[
