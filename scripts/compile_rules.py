@@ -50,8 +50,7 @@ def readme_with_rules(text: str, rows: list[dict[str, Any]]) -> str:
     """The README with its table of rules brought up to date."""
     table = ["| rule | severity | what it finds |", "|---|---|---|"]
     table += [
-        f"| [`{row['name']}`](rules/{row['section']}/{row['name']}.yaml) | {row['severity']} | {row['summary']} |"
-        for row in rows
+        "| [`{name}`](rules/{section}/{name}.yaml) | {severity} | {summary} |".format(**row) for row in rows
     ]
     start, end = "<!-- rules:start -->", "<!-- rules:end -->"
     head, _, rest = text.partition(start)

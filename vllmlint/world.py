@@ -169,8 +169,9 @@ class World:
 
     def selected_by(self, service: KubeObject) -> list[Workload]:
         """The workloads of the run that see a Service and whose pods it selects."""
-        pair = next(iter(string_map(service.node.at("spec", "selector")).items()), None)
-        candidates = self._workloads_by_label.get(pair, ()) if pair is not None else ()
+        pairs = string_map(service.node.at("spec", "selector")).items()
+        found = [self._workloads_by_label.get(pair, ()) for pair in pairs]
+        candidates = min(found, key=len, default=())
         return [
             workload for workload in candidates if any(one is service for one in self.services_of(workload))
         ]

@@ -107,6 +107,15 @@ def test_what_is_no_server(image: str, command: list[str], args: list[str]) -> N
         pytest.param(
             "r.io/ai/vllm:1", [], ["--model", "m"], "serve", ["--model", "m"], True, id="named after vLLM"
         ),
+        pytest.param(
+            "r.io/ai/vllm:1",
+            [],
+            ["org/m", "-x", "--max-model-len=1"],
+            "serve",
+            ["org/m", "-x", "--max-model-len=1"],
+            True,
+            id="named after vLLM, a flag that tells",
+        ),
         pytest.param(None, ["vllm", "serve", "m"], [], "serve", ["m"], False, id="no image"),
     ],
 )

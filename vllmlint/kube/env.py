@@ -19,6 +19,9 @@ _REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
 #: Stands in a text for a variable whose value is not known; no real text can hold it.
 UNKNOWN_MARK: Final = "\0"
 
+#: Linux refuses a longer argument or variable (MAX_ARG_STRLEN).
+MAX_EXPANDED = 128 * 1024
+
 #: Finds the data of a ConfigMap by name: keys to their scalars; None when it is not in the run.
 ConfigMapLookup = Callable[[str], "tuple[KubeObject, Mapping[str, Scalar]] | None"]
 
@@ -63,7 +66,7 @@ def expand(text: str, env: Mapping[str, EnvVar]) -> Expansion:
     out: list[str] = []
     offsets: list[int] = []
     unknown: list[str] = []
-    last = 0
+    last = size = 0
     for match in _REFERENCE.finditer(text):
         out.append(text[last : match.start()])
         offsets += range(last, match.start())
@@ -80,6 +83,10 @@ def expand(text: str, env: Mapping[str, EnvVar]) -> Expansion:
             if variable.value is None:
                 unknown.append(name)
             replacement = UNKNOWN_MARK if variable.value is None else variable.value
+        size += len(replacement)
+        if size > MAX_EXPANDED:
+            # no process can be started with it; and values that double would grow without end
+            return Expansion(UNKNOWN_MARK, [0, len(text)], (*unknown, name or ""))
         out.append(replacement)
         offsets += [match.start()] * len(replacement)
     out.append(text[last:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -41,16 +42,20 @@ class Index:
         self._environment_of = environment_of
         self._by_kind: dict[str, list[KubeObject]] = {}
         self._by_name: dict[tuple[str, str], list[KubeObject]] = {}
-        # a Service stands under one pair of its selector: pods without that label are not selected
+        # a Service stands under the rarest pair of its selector: pods without it are not selected
         self._services: dict[tuple[str, str], list[KubeObject]] = {}
         for obj in objects:
             if obj.kind in JOINED_KINDS:
                 self._by_kind.setdefault(obj.kind, []).append(obj)
                 self._by_name.setdefault((obj.kind, obj.name), []).append(obj)
+        selectors = {
+            id(one): string_map(one.node.at("spec", "selector")) for one in self._by_kind.get("Service", ())
+        }
+        frequency = Counter(pair for selector in selectors.values() for pair in selector.items())
         for service in self._by_kind.get("Service", ()):
-            pair = next(iter(string_map(service.node.at("spec", "selector")).items()), None)
-            if pair is not None:
-                self._services.setdefault(pair, []).append(service)
+            pairs = selectors[id(service)].items()
+            if pairs:
+                self._services.setdefault(min(pairs, key=frequency.__getitem__), []).append(service)
 
     def nearby(self, kind: str, seeker: KubeObject) -> Iterator[KubeObject]:
         """Objects of a kind that `seeker` can see, the nearest first, one of each name."""

@@ -88,6 +88,11 @@ class Container:
         sidecar = init and node.string("restartPolicy") == "Always"
         self.role: Literal["main", "init", "sidecar"] = "sidecar" if sidecar else "init" if init else "main"
 
+    def forget(self) -> None:
+        """Drop what was worked out on first use."""
+        for name in ("command", "args", "probes", "ports", "mounts"):
+            self.__dict__.pop(name, None)
+
     @property
     def anchor(self) -> Node:
         """What to underline for the container as a whole: its name, else its image."""

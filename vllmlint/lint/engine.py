@@ -67,6 +67,8 @@ def run_rules(world: World, selection: Selection) -> tuple[list[Hit], list[str]]
                 for subject in subjects:
                     found += _run(rule, severity, subject, facts, world, errors)
         hits += _fold(_deduplicate(found))
+        for server in facts.servers:
+            server.forget()
     return hits, errors
 
 

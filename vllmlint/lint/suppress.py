@@ -75,19 +75,20 @@ def read_ignores(file: SourceFile, objects: list[KubeObject], workloads: list[Wo
 def _comments(file: SourceFile) -> Iterator[Ignore]:
     text = file.source.text
     strings = _multi_line_scalars(file)
+    following = _next_content_lines(file)
     for match in _COMMENT.finditer(text):
         start = match.start()
         before = text[text.rfind("\n", 0, start) + 1 : start]
         # `a#b` is no comment, nor is anything inside a quoted or block scalar
         if (before and before[-1] not in " \t") or any(low <= start < high for low, high in strings):
             continue
-        yield from _from_comment(file, match, alone=not before.strip())
+        line = file.source.line_of(start)
+        lines = {line} if before.strip() else {line, following[line]}
+        yield from _from_comment(file, match, frozenset(lines))
 
 
-def _from_comment(file: SourceFile, match: re.Match[str], *, alone: bool) -> Iterator[Ignore]:
+def _from_comment(file: SourceFile, match: re.Match[str], lines: frozenset[int]) -> Iterator[Ignore]:
     source = file.source
-    line = source.line_of(match.start())
-    lines = frozenset({line, _next_content_line(file, line)}) if alone else frozenset({line})
     reason, until, bad = _reason(match["reason"].strip(" \t\r:"))
     scope: Literal["file", "line"] = "file" if match["scope"] == "ignore-file" else "line"
     unread = _means_unread(file, match.start(), scope)
@@ -113,12 +114,14 @@ def _means_unread(file: SourceFile, offset: int, scope: str) -> bool:
     return scope == "file" or not any(one.place.start <= offset < one.place.end for one in file.documents)
 
 
-def _next_content_line(file: SourceFile, line: int) -> int:
-    """The line that a comment of its own speaks for: the next that is not blank and no comment."""
+def _next_content_lines(file: SourceFile) -> list[int]:
+    """For each line (from 1) the line that a comment there speaks for: the next that is not blank and
+    no comment."""
     last = len(file.source.line_starts)
-    following = line + 1
-    while following < last and file.source.line_text(following).lstrip()[:1] in {"", "#"}:
-        following += 1
+    following = [last] * (last + 1)
+    for line in range(last - 1, 0, -1):
+        below = file.source.line_text(line + 1).lstrip()[:1]
+        following[line] = following[line + 1] if below in {"", "#"} and line + 1 < last else line + 1
     return following
 
 

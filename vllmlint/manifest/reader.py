@@ -19,7 +19,7 @@ from vllmlint.manifest.text import BOM_BYTES, Place, SourceText
 #: A document marker: alone at the start of a line it ends a document wherever it stands.
 _MARKER = re.compile(r"^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)", re.MULTILINE)
 #: Only directives and comments: belongs to the document that follows.
-_NO_CONTENT = re.compile(r"(?:[ \t]*(?:[#%].*)?\r?(?:\n|\Z))*\Z")
+_NO_CONTENT = re.compile(r"(?:[ \t\r]*(?:[#%][^\n]*)?(?:\n|\Z))*\Z")
 #: Actions that only Helm's (or another Go) template engine gives a meaning to.
 _HELM_ACTION = re.compile(
     r"\{\{-?\s*(?:/\*|\$(?!(?:labels|externalLabels|value)\b)|\.(?:Values|Release|Chart|Files|Capabilities|Template)\b|"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 
 from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence, Step
 from vllmlint.manifest.text import Place
@@ -41,9 +42,11 @@ def _step(node: Node, offset: int) -> Step | None:
             if key.start <= offset < end or value.start <= offset < max(value.end, value.start + 1):
                 return name
     elif isinstance(node, Sequence):
-        for index, item in enumerate(node.items):
-            if item.start <= offset < max(item.end, item.start + 1):
-                return index
+        # what an alias brings in stands elsewhere and is left to the search
+        index = bisect_right(node.items, offset, key=lambda item: item.start) - 1
+        item = node.items[index] if index >= 0 else None
+        if item is not None and item.start <= offset < max(item.end, item.start + 1):
+            return index
     return None
 
 

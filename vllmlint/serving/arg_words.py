@@ -196,6 +196,10 @@ def _gather_dotted(result: Prepared, table: FlagTable) -> None:
     result.tokens = kept
 
 
+#: No config object nests so deep; what has more dots stays one key.
+_DEEPEST_PATH = 64
+
+
 def _add_part(
     groups: dict[str, tuple[Token, dict[str, Any], list[DottedPart]]],
     token: Token,
@@ -211,7 +215,7 @@ def _add_part(
         value: Any = UNKNOWN if UNKNOWN_MARK in text else text.split(",")
     else:
         value = _dotted_value(text, table)
-    flag, *path = key.split(".")
+    flag, *path = key.split(".", _DEEPEST_PATH)
     nested: Any = value
     for name in reversed(path):
         nested = {name: nested}

@@ -216,15 +216,15 @@ def _may_be_server_argument(word: str) -> bool:
 def _arguments_tell(line: CommandLine, facts: ImageFacts | None) -> bool:
     """Whether the arguments show that the entrypoint is vLLM's server, where the image alone does not.
 
-    `--model` is enough for an image named after vLLM; for any other a flag that no other engine has.
+    An image named after vLLM needs `--model` or a flag that no other engine has; any other image needs both.
     """
     if facts is not None and facts.entrypoint == "exec":
         return False
     names = {(word.text or "").partition("=")[0].replace("_", "-") for word in line.argv}
+    names_model = bool(names & {"--model", "--served-model-name"})
+    tells = any(flag in names for flag in _TELLING_FLAGS)
     named = facts is not None and facts.role == "server"
-    return bool(names & {"--model", "--served-model-name"}) and (
-        named or any(flag in names for flag in _TELLING_FLAGS)
-    )
+    return names_model or tells if named else names_model and tells
 
 
 def _opaque_invocation(candidate: _Candidate) -> Invocation | None:

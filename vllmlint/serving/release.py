@@ -13,10 +13,10 @@ from vllmlint.resources import resource
 #: `v0.10.2`, `0.8.5.post1`, `0.11.1rc3`, `0.6.3.post1-cu118`, `0.9.0.dev12+gabc`; the rest of a tag after
 #: a dash or plus names a build (CUDA version, architecture), not another release.
 _TAG = re.compile(
-    r"v?(?P<numbers>\d+\.\d+(?:\.\d+){0,2})"
-    r"(?:[._]?(?P<pre>a|b|rc|alpha|beta)[._]?(?P<pre_number>\d*))?"
-    r"(?:[._]?post(?P<post>\d+))?"
-    r"(?:[._]?dev(?P<dev>\d*))?"
+    r"v?(?P<numbers>\d{1,9}\.\d{1,9}(?:\.\d{1,9}){0,2})"
+    r"(?:[._]?(?P<pre>a|b|rc|alpha|beta)[._]?(?P<pre_number>\d{0,9}))?"
+    r"(?:[._]?post(?P<post>\d{1,9}))?"
+    r"(?:[._]?dev(?P<dev>\d{0,9}))?"
     r"(?:[-+_](?P<suffix>[A-Za-z0-9][\w.+-]*))?",
     re.IGNORECASE,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from vllmlint.facts.accelerators import Accelerator, accelerator_of
@@ -17,7 +17,7 @@ from vllmlint.manifest.text import Place
 from vllmlint.serving.arg_results import UNKNOWN, ParsedArguments, Setting, UnknownFlag
 from vllmlint.serving.arguments import parse_arguments
 from vllmlint.serving.command import GRPC_MODULE, CommandLine, Invocation, MountedFiles
-from vllmlint.serving.flag_tables import FlagTable, flag_table
+from vllmlint.serving.flag_tables import flag_table
 from vllmlint.serving.image import ImageReference
 from vllmlint.serving.model import ModelReference, classify_model
 from vllmlint.serving.release import Release
@@ -54,6 +54,13 @@ class Group:
     size: int | None
 
 
+@lru_cache(maxsize=4096)
+def _default(release: Release, text: str, name: str) -> Value:
+    """A release's default, one `Value` for all servers; `text` tells builds of one release apart."""
+    spec = flag_table(release).get(name)
+    return Value(None if spec is None else spec.default, "default", f"vLLM {text}")
+
+
 class Server:
     """A container that runs a vLLM API server (or a headless rank of one).
 
@@ -87,6 +94,13 @@ class Server:
         self._config: ConfigFile | None = None
         # many rules ask for the same few settings
         self._values: dict[str, Value] = {}
+
+    def forget(self) -> None:
+        """Drop what was worked out on first use: in a run of thousands of files it would fill the memory."""
+        for name in ("arguments", "model", "gpus"):
+            self.__dict__.pop(name, None)
+        self._values.clear()
+        self.container.forget()
 
     @property
     def workload(self) -> Workload:
@@ -169,9 +183,7 @@ class Server:
             return self._from_wrapper(self.injected[name])
         if not self.arguments_known:
             return Value(None, "assumed", certainty="unknown", reason="part of the command line is not known")
-        spec = self._table.get(name)
-        default = None if spec is None else spec.default
-        return Value(default, "default", f"vLLM {self.release}")
+        return _default(self.release, str(self.release), name)
 
     @property
     def wrapper(self) -> Wrapper | None:
@@ -203,10 +215,6 @@ class Server:
         if not workload.role and (size is None or size == 1):
             return None
         return Group(obj.name, workload.role, size)
-
-    @cached_property
-    def _table(self) -> FlagTable:
-        return flag_table(self.release)
 
     def _from_setting(self, setting: Setting) -> Value:
         command = self.invocation.command

@@ -75,7 +75,11 @@ def flag_words(key: Scalar, value: Node | None, name: str | None = None) -> list
     if isinstance(value, Sequence) and value.items and all(isinstance(item, Scalar) for item in value.items):
         items = [item for item in value.items if isinstance(item, Scalar)]
         return [text_word(f"--{flag}", key), *(value_word(item) for item in items)]
-    text = json.dumps(plain(value), default=str)
+    try:
+        text = json.dumps(plain(value), default=str)
+    except ValueError:
+        # a number too long to be written in decimals
+        return [text_word(f"--{flag}", key), *hidden_words(key)]
     return [text_word(f"--{flag}", key), text_word(text, StandIn(text, value))]
 
 
