@@ -64,6 +64,7 @@ class World:
         self._foreign: tuple[KubeObject, ...] = ()
         self._foreign_workloads: list[Workload] = []
         self._servers_by_workload: dict[int, list[Server]] = {}
+        self._services: dict[int, list[KubeObject]] = {}
         self.files = [_read_objects(file) for file in files]
 
     def add_foreign(self, objects: Iterable[KubeObject]) -> None:
@@ -71,6 +72,7 @@ class World:
         self._foreign = tuple(objects)
         for cached in ("index", "_workloads_by_label"):
             self.__dict__.pop(cached, None)
+        self._services.clear()
         self._foreign_workloads = [
             workload
             for obj in self._foreign
@@ -183,7 +185,10 @@ class World:
 
     def services_of(self, workload: Workload) -> list[KubeObject]:
         """The Services in sight whose selector matches the pods of a workload."""
-        return self.index.services_of(workload)
+        found = self._services.get(id(workload))
+        if found is None:
+            found = self._services[id(workload)] = self.index.services_of(workload)
+        return found
 
     def claim_of(self, mount: Mount, workload: Workload) -> KubeObject | None:
         """The PersistentVolumeClaim behind a mount, when it is in the run."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cli_runs import FOUNDING, MOVING, call, process
 
-from vllmlint.lint.registry import all_rules
+from vllmlint.rulebook import all_rules
 from vllmlint.version import __version__
 
 

@@ -60,6 +60,9 @@ def variables(**values: str | None) -> dict[str, EnvVar]:
         ("$(cat $(A))", "$(cat $(A))"),
         ("$(EMPTY)x", "x"),
         ("$(NESTED)", "$(A)"),
+        ("$(A)$$(", "one$("),
+        ("$(A)$$$$ $(", "one$$ $("),
+        ("$(" * 50_000, "$(" * 50_000),
     ],
 )
 def test_expansion(text: str, expanded: str) -> None:

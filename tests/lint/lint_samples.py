@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vllmlint import rulebook as registry
 from vllmlint.finding import Finding
-from vllmlint.lint import engine, outcome, registry, selection
+from vllmlint.lint import engine, outcome, selection
 from vllmlint.lint.result import Reported, RunResult
 from vllmlint.lint.run import RunOptions, run_check
 from vllmlint.sources.files import find_inputs

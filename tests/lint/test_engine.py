@@ -10,7 +10,7 @@ import pytest
 from lint_samples import MANIFEST, THREE, about, lint, names, rule, rules, shown
 
 from vllmlint.finding import Finding
-from vllmlint.lint.registry import all_rules
+from vllmlint.rulebook import all_rules
 
 
 def raises(_subject: Any, _world: Any) -> Iterator[Finding]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from lint_samples import MANIFEST, THREE, TODAY, lint, names
 
-from vllmlint.lint.registry import all_rules, find_rule, sections
 from vllmlint.lint.selection import SelectionError, check_selectors, matches_rule
+from vllmlint.rulebook import all_rules, find_rule, sections
 
 
 @pytest.mark.parametrize(

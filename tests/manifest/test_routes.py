@@ -97,6 +97,12 @@ def test_an_object_that_ends_with_an_alias_holds_all_of_itself() -> None:
     assert route_at(node, "x") == "a.x"
 
 
+def test_an_alias_among_items_does_not_hide_the_others() -> None:
+    node = root("x: &x [one]\nlist:\n  - bar\n  - *x\n  - *x\n  - {k: baz}\n  - *x\n  - end\n")
+    asked = {text: route_at(node, text) for text in ("bar", "baz", "end", "one")}
+    assert asked == {"bar": "list[0]", "baz": "list[3].k", "end": "list[5]", "one": "x[0]"}
+
+
 def test_what_an_alias_brings_in_from_another_object_is_found_by_its_first_use() -> None:
     list_ = root("items:\n  - x: &x {deep: [1, two]}\n  - y: 1\n    z: *x\n")
     second = list_.at("items", 1)

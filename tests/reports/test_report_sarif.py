@@ -14,10 +14,10 @@ import pytest
 from jsonschema import Draft7Validator, FormatChecker
 from report_samples import check_snapshot, full_run, place, reported
 
-from vllmlint.lint.registry import Rule, RuleDocs
 from vllmlint.lint.result import RunResult, SkippedDocument
 from vllmlint.manifest.text import SourceText
 from vllmlint.reports import RenderOptions, render, sarif
+from vllmlint.rulebook import Rule, RuleDocs
 
 SCHEMA = Path(__file__).parents[1] / "data" / "sarif-schema-2.1.0.json"
 RULE = Rule(

@@ -14,8 +14,8 @@ from jsonschema import Draft202012Validator
 
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
-from vllmlint.lint.registry import all_rules, find_rule, rule_docs
 from vllmlint.manifest.reader import SourceFile
+from vllmlint.rulebook import all_rules, find_rule, rule_docs
 from vllmlint.serving.server import Server
 from vllmlint.world import World
 

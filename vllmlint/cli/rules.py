@@ -7,8 +7,8 @@ import json
 import sys
 from typing import Any
 
-from vllmlint.lint.registry import Rule, RuleDocs, all_rules, find_rule, rule_docs
 from vllmlint.resources import resource
+from vllmlint.rulebook import Rule, RuleDocs, all_rules, find_rule, rule_docs
 
 EXIT_USAGE = 2
 #: Schemas that are shipped, by the name `vllmlint schema` knows them under.

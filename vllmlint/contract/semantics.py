@@ -8,9 +8,9 @@ from typing import Any
 from vllmlint.contract.layers import INVALID
 from vllmlint.contract.settings import Contract
 from vllmlint.contract.shape import suggestion
-from vllmlint.lint.registry import Rule, all_rules, find_rule, sections
 from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence
 from vllmlint.manifest.problem import Problem
+from vllmlint.rulebook import Rule, all_rules, find_rule, sections
 
 _OBJECT_SELECTORS = ("kind", "name", "namespace", "container", "labels")
 #: What an option's value is called, by the type of its default.

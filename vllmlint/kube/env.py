@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -15,6 +15,8 @@ EnvSource = Literal["value", "secret", "configmap", "field", "resource", "unknow
 
 #: kubelet's expansion: `$$` is a dollar sign, `$(NAME)` a reference up to the next `)`, anything else stays.
 _REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
+#: Behind the last `)` no reference can end.
+_DOLLARS = re.compile(r"\$\$")
 
 #: Stands in a text for a variable whose value is not known; no real text can hold it.
 UNKNOWN_MARK: Final = "\0"
@@ -67,11 +69,11 @@ def expand(text: str, env: Mapping[str, EnvVar]) -> Expansion:
     offsets: list[int] = []
     unknown: list[str] = []
     last = size = 0
-    for match in _REFERENCE.finditer(text):
+    for match in _references(text):
         out.append(text[last : match.start()])
         offsets += range(last, match.start())
         last = match.end()
-        name = match.group(1)
+        name = match[1] if match.lastindex else None
         variable = env.get(name) if name is not None else None
         if name is None:
             replacement = "$"
@@ -92,6 +94,13 @@ def expand(text: str, env: Mapping[str, EnvVar]) -> Expansion:
     out.append(text[last:])
     offsets += range(last, len(text) + 1)
     return Expansion("".join(out), offsets, tuple(unknown))
+
+
+def _references(text: str) -> Iterator[re.Match[str]]:
+    """What the kubelet replaces in a text; the group is the name, which `$$` has none of."""
+    end = text.rfind(")") + 1
+    yield from _REFERENCE.finditer(text, 0, end)
+    yield from _DOLLARS.finditer(text, end)
 
 
 def read_env(container: MappingNode, config_map: ConfigMapLookup) -> dict[str, EnvVar]:

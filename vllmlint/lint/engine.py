@@ -13,12 +13,12 @@ from typing import Any
 from vllmlint.finding import Finding, Related
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Container, Workload
-from vllmlint.lint.registry import Rule, find_rule
 from vllmlint.lint.result import ObjectRef, Reported, Spot
 from vllmlint.lint.selection import Selection
 from vllmlint.manifest.reader import SourceFile
 from vllmlint.manifest.routes import format_route, route_of
 from vllmlint.manifest.text import Place
+from vllmlint.rulebook import Rule, find_rule
 from vllmlint.serving.server import Server
 from vllmlint.severity import Severity
 from vllmlint.world import FileFacts, World

@@ -10,11 +10,11 @@ from fnmatch import fnmatchcase
 from vllmlint.contract.settings import Contract, ObjectRules, PathRules, SeveritySetting, matches_glob
 from vllmlint.finding import Finding
 from vllmlint.lint.engine import Hit, fingerprint_key, report
-from vllmlint.lint.registry import Rule, all_rules, find_rule
 from vllmlint.lint.result import Reported
 from vllmlint.lint.selection import Selection, entry_holds, is_mandatory, matches_rule
 from vllmlint.lint.suppress import Ignore, finding_lines, read_ignores, scalar_at
 from vllmlint.manifest.nodes import Scalar
+from vllmlint.rulebook import Rule, all_rules, find_rule
 from vllmlint.severity import CONFIDENCE_RANK, Confidence
 from vllmlint.world import FileFacts, World
 

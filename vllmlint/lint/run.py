@@ -14,10 +14,10 @@ from vllmlint.lint.contracts import Contracts
 from vllmlint.lint.engine import run_rules
 from vllmlint.lint.inputs import lost_inputs
 from vllmlint.lint.outcome import apply_ignores
-from vllmlint.lint.registry import all_rules
 from vllmlint.lint.result import RunResult, SkippedDocument
 from vllmlint.lint.selection import Selection
 from vllmlint.manifest.reader import SourceFile, read_manifest
+from vllmlint.rulebook import all_rules
 from vllmlint.severity import Confidence
 from vllmlint.sources.files import Input, looks_like_manifest
 from vllmlint.world import World

@@ -15,7 +15,7 @@ from vllmlint.contract.settings import (
     SeveritySetting,
     matches_glob,
 )
-from vllmlint.lint.registry import Rule, all_rules, find_rule, sections
+from vllmlint.rulebook import Rule, all_rules, find_rule, sections
 from vllmlint.severity import Severity
 from vllmlint.world import ContractView
 

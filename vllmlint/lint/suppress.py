@@ -10,10 +10,10 @@ from typing import Literal
 
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
-from vllmlint.lint.registry import Rule, find_rule
 from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence
 from vllmlint.manifest.reader import SourceFile
 from vllmlint.manifest.text import Place
+from vllmlint.rulebook import Rule, find_rule
 
 ANNOTATION_PREFIX = "ignore.vllmlint.dev/"
 _MARK = "vllmlint:"

@@ -39,15 +39,19 @@ def _step(node: Node, offset: int) -> Step | None:
             # what stands between a key and its value (the colon, a comment) belongs to both; an alias's
             # value stands elsewhere
             end = value.start if value.start >= key.end else key.end
-            if key.start <= offset < end or value.start <= offset < max(value.end, value.start + 1):
+            if key.start <= offset < end or _holds(value, offset):
                 return name
     elif isinstance(node, Sequence):
-        # what an alias brings in stands elsewhere and is left to the search
         index = bisect_right(node.items, offset, key=lambda item: item.start) - 1
-        item = node.items[index] if index >= 0 else None
-        if item is not None and item.start <= offset < max(item.end, item.start + 1):
+        if index >= 0 and _holds(node.items[index], offset):
             return index
+        # an alias has the place of what it stands for, so that the items need not be in order
+        return next((number for number, item in enumerate(node.items) if _holds(item, offset)), None)
     return None
+
+
+def _holds(node: Node, offset: int) -> bool:
+    return node.start <= offset < max(node.end, node.start + 1)
 
 
 def _search(root: Node, offset: int) -> tuple[Step, ...]:

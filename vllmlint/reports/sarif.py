@@ -8,10 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 from vllmlint.finding import Severity
-from vllmlint.lint.registry import find_rule, rule_docs
 from vllmlint.lint.result import Reported, RunResult, SkippedDocument, Spot
 from vllmlint.reports.json_lines import array, encode, members
 from vllmlint.reports.options import RenderOptions
+from vllmlint.rulebook import find_rule, rule_docs
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _HOME = "https://vllmlint.dev/"

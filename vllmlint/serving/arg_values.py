@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 from typing import Any, Final
 
@@ -35,7 +36,10 @@ def human_int(text: str, tera: bool = True) -> int:
         return int(stripped)
     number, suffix = match.groups()
     if suffix.islower():
-        return int(float(number) * _FACTORS[suffix])
+        value = float(number) * _FACTORS[suffix]
+        if value == math.inf:
+            raise ValueError("cannot convert float infinity to integer")
+        return int(value)
     if "." in number:
         raise RefusedValueError(
             "invalid_value",
