@@ -43,6 +43,8 @@ _SAMPLE = tuple(
 _SIGNS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 _HUMAN_WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 #: Numbers with a suffix that vLLM does not read: `32Ki`, `8kb`, `1.5K`.
+#: What has more digits is no number to suggest.
+_LONGEST_NUMBER = 30
 _ODD_NUMBER = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kKmMgGtT])(?P<rest>[iI]?[bB]?)\Z")
 _UNIT = {"k": 1, "m": 2, "g": 3, "t": 4}
 
@@ -237,7 +239,7 @@ def _bad_value(spec: FlagSpec, value: str, error: ArgumentError, release: Releas
     label = f"not {wanted}" if spec.type in _HUMAN_WORDS else "invalid value"
     fact = f"`{spec.name}` of vLLM {release} wants {wanted} ({reason})"
     match = _ODD_NUMBER.fullmatch(value.strip())
-    if match is None or spec.type != "int":
+    if match is None or spec.type != "int" or len(value) > _LONGEST_NUMBER:
         return fact, f"Write {wanted} behind `{spec.name}`.", label
     unit = match["unit"]
     binary = unit.isupper() or match["rest"][:1] in {"i", "I"}
