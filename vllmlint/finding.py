@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from vllmlint.manifest.nodes import Node, Scalar
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 from vllmlint.severity import Confidence, Severity
 
 __all__ = ["Confidence", "Edit", "Finding", "Fix", "Related", "Severity", "where"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Related:
     """A second place that belongs to a finding, with a label that says what it is."""
 
@@ -19,7 +18,7 @@ class Related:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Edit:
     """Replace the characters at `place` by `text`."""
 
@@ -27,7 +26,7 @@ class Edit:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fix:
     """A change that mends a finding; `safe` when it cannot change what already works."""
 
@@ -36,7 +35,7 @@ class Fix:
     safe: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finding:
     """One thing that is wrong, as a check reports it.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Any
 
+from vllmlint.record import record
 from vllmlint.resources import resource
 from vllmlint.severity import Severity
 
@@ -14,7 +15,7 @@ from vllmlint.severity import Severity
 DOCS_URL = "https://vllmlint.dev/rules/"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """What the engine needs of a rule.
 
@@ -42,7 +43,7 @@ class Rule:
         return DOCS_URL + self.name
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RuleDocs:
     """The prose and the examples of a rule, for `explain`, SARIF help and tests."""
 

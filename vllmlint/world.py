@@ -13,6 +13,7 @@ from vllmlint.kube.index import Index
 from vllmlint.kube.objects import KubeObject, objects_of, string_map
 from vllmlint.kube.pods import Container, Mount, Workload, workloads_of
 from vllmlint.manifest.reader import Skipped, SourceFile
+from vllmlint.record import record
 from vllmlint.serving.detect import ImagePolicy, ImageRule, find_server
 from vllmlint.serving.release import Release
 from vllmlint.serving.server import Server
@@ -30,7 +31,7 @@ class FileFacts:
     servers: list[Server] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ContractView:
     """The contract that rules a file, and the file's path relative to that contract."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from vllmlint.facts.images import is_official
 from vllmlint.finding import Confidence, Related
+from vllmlint.record import record
 from vllmlint.serving.flag_tables import flag_table
 from vllmlint.serving.release import known_releases, nearest_table
 from vllmlint.serving.server import Server
@@ -23,7 +24,7 @@ _FLAG_INSIDE = re.compile(r"[ \t\n](--[A-Za-z][\w-]*)")
 REFUSED = "vLLM exits before it loads anything, and the pod restarts forever"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Judgement:
     """How sure it is that the image holds the release that arguments are judged by, and what that assumes."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from vllmlint.checks._args import REFUSED, Judgement, judgement
 from vllmlint.facts.images import image_facts, is_official
 from vllmlint.finding import Edit, Fix, Related, Severity
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 from vllmlint.serving.arg_errors import ArgumentError
 from vllmlint.serving.command import GRPC_MODULE
 from vllmlint.serving.detect import entrypoint_of
@@ -20,7 +20,7 @@ _MODULE = "python3 -m vllm.entrypoints.openai.api_server"
 _MODULE_TAKES_POSITIONAL = "0.10.0"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FormProblem:
     """What is wrong with the form of a command line.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
+from vllmlint.record import record
 from vllmlint.serving.flag_tables import FlagSpec, flag_table
 from vllmlint.serving.release import Release, known_releases, nearest_table
 
@@ -25,7 +25,7 @@ METHOD_FLAGS = (
 _IN_CAPITALS = frozenset({"--attention-backend"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MethodLife:
     """When a value that the release at hand lacks was known: `removed_in` or `added_in` is set."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from vllmlint.contract.settings import NodePool, Taint
 from vllmlint.finding import where
@@ -11,6 +10,7 @@ from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 from vllmlint.world import World
 
 #: Label keys whose value decides the GPU: feature discovery, clouds, autoscalers, node pools, one node.
@@ -41,7 +41,7 @@ _NODE_LABEL = re.compile(r"(?:[\w.-]+\.)?kubernetes\.io/|(?:nvidia|amd)\.com/")
 PLACEHOLDER = re.compile(r"\$[({A-Za-z]|\{\{|<[A-Za-z]")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Demand:
     """One condition on a node label; `place` are the characters that state it."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from difflib import get_close_matches
 
 from vllmlint.checks._args import REFUSED, judgement
 from vllmlint.finding import Confidence, Edit, Finding, Fix
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 from vllmlint.serving.arg_config_objects import config_fields
 from vllmlint.serving.arg_errors import ArgumentError
 from vllmlint.serving.arg_results import Setting
@@ -30,7 +30,7 @@ _LOOK_UP = "See `vllm serve --help=all` of this release for what it takes."
 _TOKEN = re.compile(r"[A-Za-z_][\w-]*|\S|\Z")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Value:
     """The text of a JSON flag's value: characters `start` to `end` of word number `word`."""
 
@@ -50,7 +50,7 @@ class _Value:
         return self.place(0, len(self.text)) if self.text else self.server.word_place(self.word)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Problem:
     """What is wrong with a value, where, and what to write instead."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from vllmlint.finding import Finding, Related, where
 from vllmlint.kube.objects import string_map
 from vllmlint.kube.pods import Mount
 from vllmlint.kube.quantity import parse_quantity
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 from vllmlint.serving.ranks import Ranks, ranks_of, runs_in_one_pod
 from vllmlint.serving.server import Server
 from vllmlint.wording import plural
@@ -61,7 +61,7 @@ _POOLING_TASKS = frozenset(
 _AUTO_SINCE = "0.14.0"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Need:
     """What a server puts into /dev/shm.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -24,6 +23,7 @@ from vllmlint.kube.env import EnvVar, is_complete, read_env
 from vllmlint.kube.objects import string_map
 from vllmlint.kube.pods import Container, Workload
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 from vllmlint.serving.flag_tables import env_table
 from vllmlint.serving.server import Server
 from vllmlint.serving.value import Value
@@ -45,7 +45,7 @@ _NIXL = re.compile(r"Nixl\w*Connector")
 _POD_IP = "valueFrom: {fieldRef: {fieldPath: status.podIP}}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Variables:
     """A container's environment: `complete` when every name is known, `script` the text that may set more."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from vllmlint.checks._groups import (
     engine_factors,
@@ -19,6 +18,7 @@ from vllmlint.kube.pods import Container, Workload
 from vllmlint.kube.quantity import parse_quantity
 from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 from vllmlint.serving.ranks import Factor
 from vllmlint.serving.server import Server
 from vllmlint.wording import plural
@@ -35,7 +35,7 @@ _RAY_SPECS: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Pods:
     """Pods of one template: how many, the GPUs of each and where they stand, and a name for messages."""
 
@@ -45,7 +45,7 @@ class _Pods:
     title: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Group:
     """All pods that one server's ranks may run in; `place` states their number, `exclusive` that no other
     server can use their GPUs."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 
 from vllmlint.finding import Confidence, Edit, Finding, Fix, Related, Severity, where
@@ -12,6 +11,7 @@ from vllmlint.kube.objects import KubeObject, string_map
 from vllmlint.kube.pods import Container, Workload
 from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 from vllmlint.serving.flag_tables import env_table
 from vllmlint.serving.release import Release
 from vllmlint.serving.server import Server
@@ -203,7 +203,7 @@ def _target(port: Mapping) -> Scalar | None:
     return port.scalar("targetPort") or port.scalar("port")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Backend:
     """The pods behind a Service and the vLLM servers in them."""
 

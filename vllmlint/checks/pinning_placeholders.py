@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from vllmlint.checks._placeholders import BY_DESIGN, CAPITALS, HUMAN, IMAGE_HUMAN, LOUD, QUIET, VARIABLE
@@ -15,6 +15,7 @@ from vllmlint.kube.pods import Container
 from vllmlint.manifest.nodes import Mapping as MappingNode
 from vllmlint.manifest.nodes import Scalar
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 from vllmlint.serving.command import read_command
 from vllmlint.serving.server import Server
 from vllmlint.world import World
@@ -37,7 +38,7 @@ _AS_IT_IS = "nothing fills it in before the manifest is applied"
 _MOST_RELATED = 8
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Mark:
     """A placeholder and its finding; `variable` is set where a renderer would fill it in."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
 from vllmlint.finding import Finding, Related
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 from vllmlint.serving.command import SHELLS, ShellScript
 from vllmlint.serving.server import Server
 from vllmlint.serving.shell import ShellCommand
@@ -78,7 +78,7 @@ _CONSEQUENCES: dict[Kind, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Fetch:
     """A command that fetches software: `kind` says from where, `update` that it installs nothing itself."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from vllmlint.contract.settings import NodePool
 from vllmlint.finding import Finding, Related, where
@@ -12,6 +11,7 @@ from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Volume, Workload
 from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 from vllmlint.serving.server import GpuRequest
 from vllmlint.world import World
 
@@ -26,7 +26,7 @@ _NO_ATTACH_CLASS = re.compile(
 _NODE_KEYS = frozenset({"kubernetes.io/hostname", "metadata.name"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Rolling:
     """A Deployment's rolling update in pods, rounded as the controller does; `place` is what decides it."""
 

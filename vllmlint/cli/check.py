@@ -7,13 +7,13 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vllmlint.lint.contracts import ContractError, Contracts
 from vllmlint.lint.result import RunResult
 from vllmlint.lint.run import RunOptions, run_check
 from vllmlint.lint.selection import SelectionError, check_selectors
+from vllmlint.record import record
 from vllmlint.reports import FORMATS, RenderOptions, render
 from vllmlint.serving.release import Release
 from vllmlint.severity import CONFIDENCE_RANK, SEVERITY_RANK, Confidence, Severity
@@ -27,7 +27,7 @@ EXIT_FINDINGS, EXIT_USAGE, EXIT_INTERNAL = 1, 2, 3
 _PROGRESS_AFTER_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CheckArguments:
     """The options of `vllmlint check`, as given."""
 

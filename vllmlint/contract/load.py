@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Any
 
@@ -22,6 +22,7 @@ from vllmlint.contract.shape import keys_at, nearest, same_name, sections_with
 from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence, Step
 from vllmlint.manifest.problem import Problem
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 
 #: What a value should have been, by pydantic's name of the error.
 _WANTED_TYPES = {
@@ -44,7 +45,7 @@ _WANTED_TYPES = {
 _AS_WRITTEN = frozenset({"string_type", "literal_error"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LoadedContract:
     """What came of one contract file.
 

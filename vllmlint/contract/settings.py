@@ -10,10 +10,11 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Annotated, Any, Literal, TypeAlias
 
+from vllmlint.record import record
 from vllmlint.severity import Confidence, Severity
 
 
@@ -83,7 +84,7 @@ Amount = Annotated[float, AtLeast(0, above=True)]
 SeveritySetting: TypeAlias = Literal["error", "warning", "info", "off"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Vllm:
     """What is known about vLLM where an image does not tell."""
 
@@ -93,7 +94,7 @@ class Vllm:
     """The release to assume for images whose tag names none; unset, such an image's release is unknown."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ImageRelease:
     """Which vLLM is inside an image of your own."""
 
@@ -108,7 +109,7 @@ class ImageRelease:
     Unset: what the official image of that release runs."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Images:
     """Where images come from and how they are pinned."""
 
@@ -122,7 +123,7 @@ class Images:
     """The vLLM release inside images whose tag does not say it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Model:
     """A model that may be served, and what is known of it."""
 
@@ -140,7 +141,7 @@ class Model:
     """The id of the model this one was tuned from: its architecture is assumed where `config` is unset."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Taint:
     """A taint of every node in a pool."""
 
@@ -154,7 +155,7 @@ class Taint:
     """What the taint does to pods that do not tolerate it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sharing:
     """How the device plugin hands one GPU to several pods."""
 
@@ -166,7 +167,7 @@ class Sharing:
     """How many times each GPU is advertised."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NodePool:
     """Nodes of one kind: what a pod sees of them, and what they hold."""
 
@@ -200,7 +201,7 @@ class NodePool:
     """The GPU driver's version on the nodes, for example `550.90.07`; unset: unknown."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Environment:
     """A set of files that is deployed together, and the nodes it is deployed to."""
 
@@ -212,7 +213,7 @@ class Environment:
     """The pools that the environment has; unset: all of them."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Storage:
     """How fast weights arrive: what start-up budgets are measured against."""
 
@@ -224,7 +225,7 @@ class Storage:
     """GiB a second from the model hub."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Serving:
     """What every server must offer, and what it must say itself."""
 
@@ -236,7 +237,7 @@ class Serving:
     """Settings that must be written, not left to a default: vLLM's flag names without the dashes in front."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PathRules:
     """Rules of some files only."""
 
@@ -256,7 +257,7 @@ class PathRules:
     """The last day on which this entry holds."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ObjectRules:
     """Rules of some objects only; every selector that is set must match. Texts may hold `*` and `?`."""
 
@@ -282,7 +283,7 @@ class ObjectRules:
     """The last day on which this entry holds."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RuleSettings:
     """Which rules run, how loud, and where not. A rule goes by its id or its name."""
 
@@ -306,7 +307,7 @@ class RuleSettings:
     """Rules that nothing may silence: ids, names, sections or `all`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Contract:
     """What a team promises about its deployments; the nearest contract above a file rules it."""
 

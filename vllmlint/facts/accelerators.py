@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from vllmlint.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Accelerator:
     """A kind of device: `kind` is the vLLM build for it (`cuda`, `rocm`, `tpu`, …); `whole` says
     whether one unit is a whole device."""

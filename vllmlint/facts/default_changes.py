@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from vllmlint.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class FlagDefault:
     """A flag whose default in the parser is looked at; see `default_changes.json` for the fields."""
 
@@ -20,7 +21,7 @@ class FlagDefault:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DerivedDefault:
     """A default that vLLM decides later.
 

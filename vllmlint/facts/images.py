@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from vllmlint.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class ImageFacts:
     """A row of `images.json`, which explains the fields."""
 

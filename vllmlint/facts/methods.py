@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from vllmlint.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class GatedMethod:
     """A value of `flag` that a release, from `since` on, refuses unless the flag `needs` is given."""
 

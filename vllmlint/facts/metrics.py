@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from vllmlint.record import record
 
 #: What the Prometheus client library and its histograms append to a declared name.
 SUFFIXES = ("_total", "_bucket", "_sum", "_count", "_created")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Metric:
     """A row of `metrics.json`, which explains the fields; releases are versions as text."""
 

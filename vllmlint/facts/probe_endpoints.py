@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from vllmlint.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Endpoint:
     """A GET route: `since` is the first release that has it, None for the oldest read."""
 
@@ -19,7 +20,7 @@ class Endpoint:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GuardedPrefix:
     """Paths that want the API key, when one is set, from release `since` on."""
 
@@ -28,7 +29,7 @@ class GuardedPrefix:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeadEngineAnswer:
     """What a health path answers, from release `since` on, while the engine is dead."""
 

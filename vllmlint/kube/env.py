@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from vllmlint.kube.objects import KubeObject
 from vllmlint.manifest.nodes import Mapping as MappingNode
 from vllmlint.manifest.nodes import Node, Scalar
+from vllmlint.record import record
 
 EnvSource = Literal["value", "secret", "configmap", "field", "resource", "unknown"]
 
@@ -28,7 +28,7 @@ MAX_EXPANDED = 128 * 1024
 ConfigMapLookup = Callable[[str], "tuple[KubeObject, Mapping[str, Scalar]] | None"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Expansion:
     """A text after `$(VAR)` expansion.
 
@@ -41,7 +41,7 @@ class Expansion:
     unknown: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EnvVar:
     """One variable: `value` after expansion, None when the manifest does not tell it.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
@@ -11,6 +10,7 @@ from vllmlint.kube.objects import KubeObject, string_map
 from vllmlint.kube.probes import PROBE_NAMES, Probe, ProbeName, read_probe
 from vllmlint.kube.quantity import parse_quantity
 from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence, Step
+from vllmlint.record import record
 
 Carrier = Literal["plain", "lws", "other"]
 
@@ -37,7 +37,7 @@ _LWS_TEMPLATES = (("leader", "leaderTemplate"), ("worker", "workerTemplate"))
 _SEARCH_LIMIT = 20_000
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Volume:
     """A volume of a pod: `kind` is its source (`emptyDir`, `persistentVolumeClaim`, …)."""
 
@@ -57,7 +57,7 @@ class Volume:
         return (self.source.string("medium") or "") if self.source is not None else ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mount:
     """A volume mount; `volume` is None when the pod declares no volume of that name."""
 

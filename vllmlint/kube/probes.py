@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from vllmlint.manifest.nodes import Mapping, Scalar
+from vllmlint.record import record
 
 ProbeName = Literal["startupProbe", "readinessProbe", "livenessProbe"]
 HandlerName = Literal["httpGet", "tcpSocket", "exec", "grpc"]
@@ -18,7 +18,7 @@ DEFAULT_TIMEOUT_SECONDS = 1
 DEFAULT_FAILURE_THRESHOLD = 3
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Probe:
     """One probe of a container.
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 from vllmlint.finding import Finding
 from vllmlint.manifest.text import Place, Position
+from vllmlint.record import record
 from vllmlint.severity import Confidence, Severity
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Spot:
     """A place with its two positions worked out; `end` is exclusive."""
 
@@ -29,7 +30,7 @@ class Spot:
         return self.place.source.path
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ObjectRef:
     """Which Kubernetes object a finding is about; empty strings where the manifest states nothing."""
 
@@ -39,7 +40,7 @@ class ObjectRef:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reported:
     """One finding as reports show it.
 
@@ -67,7 +68,7 @@ class Reported:
     suppressed_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LostInput:
     """Something a check would have needed and could not have, and what that costs."""
 
@@ -79,7 +80,7 @@ class LostInput:
     effect: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SkippedDocument:
     """A document (or, with `document` None, a whole file) that was not linted, and why."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from vllmlint.kube.index import JOINED_KINDS
@@ -17,6 +17,7 @@ from vllmlint.lint.outcome import apply_ignores
 from vllmlint.lint.result import RunResult, SkippedDocument
 from vllmlint.lint.selection import Selection
 from vllmlint.manifest.reader import SourceFile, read_manifest
+from vllmlint.record import record
 from vllmlint.rulebook import all_rules
 from vllmlint.severity import Confidence
 from vllmlint.sources.files import Input, looks_like_manifest
@@ -28,7 +29,7 @@ Progress = Callable[[int], None]
 _FILES_PER_PROCESS = 400
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunOptions:
     """What a run is asked to do.
 

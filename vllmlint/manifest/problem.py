@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Problem:
     """Trouble met while reading; a check of section 0 turns it into a finding.
 

@@ -15,6 +15,7 @@ from vllmlint.manifest.compose import Composed, DocumentError, compose_document
 from vllmlint.manifest.nodes import Node
 from vllmlint.manifest.problem import Problem
 from vllmlint.manifest.text import BOM_BYTES, Place, SourceText
+from vllmlint.record import record
 
 #: A document marker: alone at the start of a line it ends a document wherever it stands.
 _MARKER = re.compile(r"^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)", re.MULTILINE)
@@ -37,7 +38,7 @@ class Document:
     root: Node
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Skipped:
     """A document that is not linted; `index` None speaks of the whole file."""
 

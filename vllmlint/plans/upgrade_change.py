@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 from vllmlint.serving.arg_results import Setting
 from vllmlint.serving.arguments import parse_arguments
 from vllmlint.serving.detect import entrypoint_of
@@ -20,7 +21,7 @@ from vllmlint.world import World, image_policy
 ChangeKind = Literal["flag", "env", "default", "metric", "probe"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Change:
     """One thing that another release does differently.
 
@@ -56,7 +57,7 @@ class Change:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sides:
     """One server as it is and as the target release sees it.
 

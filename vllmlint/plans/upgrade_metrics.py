@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from vllmlint.facts.metrics import Metric, find_metric
@@ -13,6 +12,7 @@ from vllmlint.manifest.nodes import Mapping, Node, Scalar
 from vllmlint.manifest.nodes import Sequence as SequenceNode
 from vllmlint.manifest.text import Place
 from vllmlint.plans.upgrade_change import Change, Sides, reached
+from vllmlint.record import record
 from vllmlint.serving.release import Release
 from vllmlint.serving.server import Server
 from vllmlint.world import World
@@ -23,7 +23,7 @@ _SERIES = re.compile(r"(?<![A-Za-z0-9_:])(?P<prefix>vllm[:_])(?P<name>[a-z][a-z0
 _SCALERS = frozenset({"HorizontalPodAutoscaler", "ScaledObject"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MetricUse:
     """A metric that some releases lack, where an object names it: `series` as it is written."""
 

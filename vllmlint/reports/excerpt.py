@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from vllmlint.lint.result import Spot
 from vllmlint.manifest.text import SourceText
+from vllmlint.record import record
 from vllmlint.reports.canvas import Span, label_rows
 from vllmlint.reports.terminal import Palette, cell, clean
 
@@ -21,7 +21,7 @@ MIN_ROOM = 28
 _CONTEXT = 4
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mark:
     """A place to underline: with `^` in its severity's colour when `style` is one, else with `-`."""
 
@@ -30,7 +30,7 @@ class Mark:
     style: str = "related"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Stretch:
     """The part of a mark that lies on one line: code points `start` up to `end` of that line."""
 
@@ -140,7 +140,7 @@ class _Picture:
         return f"{number} {self.palette.paint(shown, 'dim')}".rstrip()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Cut:
     """A line as it is shown: `at` has the first and last column of each character that matters.
 

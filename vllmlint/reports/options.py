@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from vllmlint.record import record
 from vllmlint.version import __version__
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RenderOptions:
     """How to render a run.
 

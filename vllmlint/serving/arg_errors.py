@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
+from vllmlint.record import record
 from vllmlint.serving.flag_tables import FlagSpec
 
 #: How the process ends. `exception` is a traceback, `exit` the help text, `usage` any other usage error.
@@ -28,7 +28,7 @@ Stage = Literal["parse", "validate", "command"]
 Span = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArgumentError:
     """One reason why vLLM ends before it starts.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Literal
 
+from vllmlint.record import record
 from vllmlint.serving.arg_errors import ArgumentError, Span
 from vllmlint.serving.flag_tables import Entrypoint, FlagHistory, FlagSpec, flag_table
 from vllmlint.serving.release import Release
@@ -35,7 +36,7 @@ UNKNOWN: Final = Unknown.UNKNOWN
 ModelSource = Literal["positional", "option", "default", "config"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DottedPart:
     """One `--flag.key.sub value` of a setting: `path` ("key", "sub") got `value`.
 
@@ -50,7 +51,7 @@ class DottedPart:
     value_span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Setting:
     """One flag on a command line and the value it gives.
 
@@ -85,7 +86,7 @@ class Setting:
         return self.flag_word < 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UnknownFlag:
     """A flag this release's parser does not know.
 
@@ -102,7 +103,7 @@ class UnknownFlag:
     value_words: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConfigUse:
     """`--config FILE`: the path (None if unknown), its word, and whether its content could be used."""
 

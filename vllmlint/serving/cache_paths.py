@@ -9,12 +9,12 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from vllmlint.facts.images import image_facts, is_official
 from vllmlint.kube.env import EnvVar
 from vllmlint.manifest.nodes import Mapping as MappingNode
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 from vllmlint.serving.image import ImageReference
 from vllmlint.serving.server import Server
 from vllmlint.serving.value import Value
@@ -39,7 +39,7 @@ _OTHER_USER = re.compile(
 _TRUE = frozenset({"1", "true", "yes", "on"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CachePath:
     """The directory that hub models are downloaded to.
 
@@ -56,7 +56,7 @@ class CachePath:
     assumptions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Home:
     """The home directory of a process; None when it cannot be told, and `reason` says why."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from vllmlint.kube.env import EnvVar
 from vllmlint.kube.pods import Container
 from vllmlint.manifest.nodes import Scalar
+from vllmlint.record import record
 from vllmlint.serving.words import Word, shell_word, word_of
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ _TALKERS = frozenset(
 _SHELL_VALUE_OPTIONS = frozenset({"--rcfile", "--init-file"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ShellScript:
     """A script given to a shell: `shell` is its base name, `word` the script, `parsed` its commands."""
 
@@ -54,7 +55,7 @@ class ShellScript:
     parsed: Script
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Invocation:
     """How a container starts vLLM.
 
@@ -83,7 +84,7 @@ class Invocation:
         return next((source for source in self.sources if index < source.end), None)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CommandLine:
     """All words a container runs: `argv` is `command` and `args` after `$(VAR)` expansion."""
 

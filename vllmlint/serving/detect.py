@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 
@@ -13,6 +12,7 @@ from vllmlint.facts.images import ImageFacts, image_facts
 from vllmlint.kube.env import ConfigMapLookup, EnvVar, is_complete, read_env
 from vllmlint.kube.mounted import mounted_file
 from vllmlint.kube.pods import Container
+from vllmlint.record import record
 from vllmlint.serving.command import (
     CommandLine,
     EntryPoint,
@@ -63,7 +63,7 @@ _TELLING_FLAGS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ImageRule:
     """What the contract says of images that match: their vLLM release and what their entrypoint starts."""
 
@@ -72,7 +72,7 @@ class ImageRule:
     entrypoint: EntryPoint | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ImagePolicy:
     """What the contract says of images: `release` for those whose tag names none."""
 
@@ -84,7 +84,7 @@ class ImagePolicy:
         return next((rule for rule in self.rules if fnmatchcase(reference, rule.match)), None)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Candidate:
     """A container with what is known of its image and its command line."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from typing import Any, Literal
 
+from vllmlint.record import record
 from vllmlint.resources import resource
 from vllmlint.serving.release import Release, nearest_table, table_index
 
@@ -69,7 +70,7 @@ class FlagSpec:
         return (self.name, *self.negations, *self.aliases)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ParserBehaviour:
     """How a release's FlexibleArgumentParser differs from plain argparse (see the table's README)."""
 
@@ -212,7 +213,7 @@ def _flag_table(release: Release) -> FlagTable:
     return FlagTable(release, ParserBehaviour(**parser), rows)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FlagHistory:
     """When a flag or a variable came and went, by the releases that were read.
 
@@ -280,7 +281,7 @@ class EnvSpec:
     getter: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EnvTable:
     """The variables of one release: `declared` in `vllm/envs.py`, `mentioned` elsewhere in the package."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from vllmlint.manifest.nodes import Scalar
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 
 #: A value that a template engine, kustomize or CI has still to fill in.
 _PLACEHOLDER = re.compile(r"\$\{|\$\(|\{\{|<[A-Za-z_ -]+>|^\$[A-Z_]")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ImageReference:
     """An image reference.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
 
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 
 ModelKind = Literal["hub", "path", "url", "unknown"]
 
@@ -17,7 +17,7 @@ _PLACEHOLDER = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModelReference:
     """The model of a server.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 from vllmlint.serving.server import GpuRequest, Server
 
 #: Devices that CUDA or HIP counts one by one, so that vLLM's world size can be held against their number.
@@ -16,7 +16,7 @@ _COUNTED_KINDS = frozenset({"cuda", "rocm"})
 _SPREADERS = re.compile(r"(?<![\w./-])(?:ray|torchrun|mpirun|srun)(?![\w-])|multi-node-serving")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Factor:
     """One factor of the world size: `name` as in messages, `size`, the characters of its value if written."""
 
@@ -26,7 +26,7 @@ class Factor:
     place: Place | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ranks:
     """The GPU processes of one server.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +13,7 @@ from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Container, Workload
 from vllmlint.manifest.nodes import Scalar
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 from vllmlint.serving.arg_results import UNKNOWN, ParsedArguments, Setting, UnknownFlag
 from vllmlint.serving.arguments import parse_arguments
 from vllmlint.serving.command import GRPC_MODULE, CommandLine, Invocation, MountedFiles
@@ -35,7 +35,7 @@ _COUNT = re.compile(r"[0-9]{1,9}")
 DEFAULT_PORT = 8000
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GpuRequest:
     """An accelerator that a container asks for: `count` is None when it is no whole number."""
 
@@ -45,7 +45,7 @@ class GpuRequest:
     node: Scalar
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Group:
     """Pods that belong together: `role` of this server's pods, `size` all of them (None: not decided)."""
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from vllmlint.record import record
 from vllmlint.serving.shell_commands import ShellCommand
 from vllmlint.serving.shell_facts import Facts, collect
 from vllmlint.serving.shell_fields import ShellWord
@@ -44,7 +45,7 @@ _NOT_ASCII = re.compile(r"[^\t\n -~]")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Script:
     """What is statically known about a script."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vllmlint.record import record
 from vllmlint.serving.shell_facts import CONTINUATION, IDENTIFIER, READERS, arithmetic_names
 from vllmlint.serving.shell_fields import Field, ShellWord
 from vllmlint.serving.shell_state import Environment, Missing, State, Value
@@ -20,7 +20,7 @@ _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\[[^\]]*\])?(\+?=)")
 _BLANKS = re.compile(r"(?:[ \t\n]|\\\n)*")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ShellCommand:
     """One simple command and the circumstances under which it runs."""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from vllmlint.record import record
+
 BLANKS = " \t\n"
 """Characters that part words."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ShellWord:
     """One word of a command, with where each of its characters comes from.
 

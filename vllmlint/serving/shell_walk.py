@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from vllmlint.record import record
 from vllmlint.serving.shell_commands import CommandReader, ShellCommand
 from vllmlint.serving.shell_facts import Facts, arithmetic_names
 from vllmlint.serving.shell_state import Environment, State
@@ -17,7 +18,7 @@ _MAX_DEPTH = 50
 _TESTS = frozenset({"[", "false", "grep", "test", "which"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Context:
     """Under what circumstances a statement runs."""
 

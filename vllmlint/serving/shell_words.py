@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from vllmlint.record import record
 from vllmlint.serving.shell_ansi import read_escape
 from vllmlint.serving.shell_fields import BLANKS, Field, Fields
 from vllmlint.serving.shell_state import Missing, State, Value
@@ -24,7 +24,7 @@ MAX_VALUE = 1 << 16
 _MAX_EXPANDED = 1 << 21
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Parameter:
     """One parsed `$NAME` or `${NAME...}`."""
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 
 Origin = Literal["args", "env", "config-file", "configmap", "wrapper", "default", "assumed"]
 Certainty = Literal["certain", "depends", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Value:
     """A setting as vLLM ends up with it.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vllmlint.kube.env import EnvVar, expand
 from vllmlint.manifest.nodes import Scalar
 from vllmlint.manifest.text import Place
+from vllmlint.record import record
 
 if TYPE_CHECKING:
     from vllmlint.serving.shell import ShellWord
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _EXPANSION = re.compile(r"\$(?:\([^()]*\)|\{[^{}]*\}|[A-Za-z_]\w*|.)?", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Word:
     """One word: `text` as the process sees it, None when the manifest does not tell.
 

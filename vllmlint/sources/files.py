@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from vllmlint.record import record
 
 #: What is read when a directory is given.
 MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")
@@ -23,7 +24,7 @@ class SourceError(Exception):
     """A path that does not exist or cannot be read; the text says which and why."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Input:
     """A file to read: `path` as the user names it; `data` is given for standard input.
 

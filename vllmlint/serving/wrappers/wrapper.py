@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Literal
 
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Scalar
+from vllmlint.record import record
 from vllmlint.serving.value import Origin
 from vllmlint.serving.words import Word
 
@@ -23,7 +24,7 @@ ALL_INJECTIONS: Final[frozenset[Injection]] = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WordSource:
     """Where the words before index `end` (and after the source before it) come from."""
 
@@ -44,7 +45,7 @@ class Undecided:
 UNDECIDED: Final = Undecided()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Usual:
     """A setting that the controller gives in some of its versions, or that `reason` makes uncertain."""
 
@@ -52,7 +53,7 @@ class Usual:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoredModel:
     """A model that the controller downloads to `path`, where vLLM finds it; `uri` names what it is."""
 
@@ -60,7 +61,7 @@ class StoredModel:
     uri: Scalar
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Engine:
     """A container that runs vLLM because its kind says so, whatever its image.
 
@@ -76,7 +77,7 @@ class Engine:
     serves_http: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wrapper:
     """What a controller makes of an object of its kind.
 
