@@ -275,11 +275,11 @@ def test_a_named_file_needs_no_suffix(project: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Path) -> bytes:
+    def refuse(self: Path, *_: object) -> None:
         raise PermissionError(13, "Permission denied", str(self))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
-    done = call(project, "check", "clean.yaml", "--contract", "clean.yaml")
+    monkeypatch.setattr(Path, "open", refuse)
+    done = call(project, "check", "clean.yaml")
     assert done.code == 2
     assert "cannot read clean.yaml: Permission denied" in done.err
 

@@ -28,7 +28,7 @@ def test_exit_code_follows_what_breaks(manifest: Path, capsys: pytest.CaptureFix
     assert _run(manifest, "0.33.0") == 1
     assert "1 change breaks the start; " in capsys.readouterr().out
     assert _run(manifest, "0.11.0") == 0
-    assert "nothing breaks" in capsys.readouterr().out
+    assert "nothing further breaks" in capsys.readouterr().out
 
 
 def test_json_is_the_plan(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,9 +42,15 @@ _SAMPLE = tuple(
 )
 _SIGNS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 _HUMAN_WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
-#: Numbers with a suffix that vLLM does not read: `32Ki`, `8kb`, `1.5K`.
+#: Limits that every release checks somewhere: CacheConfig by a statement of its own before its fields had
+#: limits, the port by the socket.
+_ALWAYS: dict[str, dict[str, float]] = {
+    "gpu_memory_utilization": {"gt": 0, "le": 1},
+    "port": {"ge": 0, "le": 65535},
+}
 #: What has more digits is no number to suggest.
 _LONGEST_NUMBER = 30
+#: Numbers with a suffix that vLLM does not read: `32Ki`, `8kb`, `1.5K`.
 _ODD_NUMBER = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kKmMgGtT])(?P<rest>[iI]?[bB]?)\Z")
 _UNIT = {"k": 1, "m": 2, "g": 3, "t": 4}
 
@@ -270,14 +276,15 @@ def _beyond_limit(setting: Setting, server: Server) -> Iterator[Finding]:
     if spec is None or not setting.certain or isinstance(value, bool) or not isinstance(value, int | float):
         return
     # a configuration reads -1 as "not limited" or "auto" where the flag says so itself
-    broken = next((sign for sign, bound in spec.limits.items() if not _within(value, sign, bound)), None)
+    limits = _ALWAYS.get(spec.key, spec.limits)
+    broken = next((sign for sign, bound in limits.items() if not _within(value, sign, bound)), None)
     if broken is None:
         return
-    bound = spec.limits[broken]
+    bound = limits[broken]
     shown = int(bound) if float(bound).is_integer() else bound
     judged = judgement(server)
     others = [flag_table(release).get(spec.name) for release in _SAMPLE]
-    if all(one is None or broken in one.limits for one in others):
+    if spec.key in _ALWAYS or all(one is None or broken in one.limits for one in others):
         judged = judged.at_least("high")
     yield Finding(
         server.value_place(setting),

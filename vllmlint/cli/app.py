@@ -267,6 +267,8 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that has no such letter
+    if sys.stdout is None:  # closed by the caller (`>&-`): the exit code is all that is wanted
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the end
     # a run is short and its data lives to the end: collecting cycles would only cost time
     gc.disable()
     name = "kubectl vllmlint" if os.path.basename(sys.argv[0]).startswith("kubectl-") else "vllmlint"

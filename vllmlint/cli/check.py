@@ -169,8 +169,14 @@ def _write(result: RunResult, arguments: CheckArguments, reports: Sequence[tuple
         show_suppressed=arguments.show_suppressed,
         verbose=arguments.verbose,
     )
-    sys.stdout.write(render(result, arguments.format, options=screen))
-    sys.stdout.flush()
+    report = render(result, arguments.format, options=screen)
+    try:
+        sys.stdout.write(report)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UsageError(f"cannot write the report: {error.strerror or error}") from error
     if result.internal_errors and not arguments.verbose:
         print("vllmlint: a rule failed; -v shows the traceback", file=sys.stderr)
 

@@ -59,7 +59,7 @@ def _text(server: dict[str, Any]) -> str:
         (
             "parallelism",
             f"tensor {_known(parallelism['tensor'])}, pipeline {_known(parallelism['pipeline'])},"
-            f" data {_known(parallelism['data'])}: {_known(parallelism['world_size'])} GPUs in this pod",
+            f" data {_known(parallelism['data'])}: {_known(parallelism['world_size'])} GPU processes",
         ),
         ("port", _known(server["port"])),
         ("replicas", _known(server["replicas"])),

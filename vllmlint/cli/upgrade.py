@@ -109,7 +109,7 @@ def verdict(server: dict[str, Any]) -> str:
             parts.append(f"{number} {noun} break{'s' if number == 1 else ''} {words}".replace("  ", " "))
     others = sum(not change["breaks"] for change in server["changes"])
     if not parts:
-        return f"nothing breaks; {_others(others)}" if others else "nothing changes for this manifest"
+        return f"nothing further breaks; {_others(others)}" if others else "nothing changes for this manifest"
     return ", ".join(parts) + (f"; {_others(others)}" if others else "")
 
 

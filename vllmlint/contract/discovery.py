@@ -10,7 +10,7 @@ from pathlib import Path
 CONTRACT_NAMES = ("vllmlint.yaml", ".vllmlint.yaml")
 PYPROJECT = "pyproject.toml"
 
-_HEADER = re.compile(rb"^[ \t]*\[{1,2}[ \t]*tool[ \t]*\.[ \t]*vllmlint[ \t]*[.\]]", re.MULTILINE)
+_HEADER = re.compile(rb"^[ \t]*\[{1,2}[ \t]*tool[ \t]*\.[ \t]*vllmlint[ \t]*(?:[.\]]|$)", re.MULTILINE)
 
 
 def find_contract(start_dir: Path, cache: dict[Path, Path | None]) -> Path | None:

@@ -78,7 +78,7 @@ def read_manifest(path: str, data: bytes) -> SourceFile:
     `problems`, templates are `skipped`; every other document of the file is in `documents`.
     """
     if len(data) > limits.MAX_FILE_BYTES:
-        return _too_large(path, len(data))
+        return _too_large(path)
     bom_length = len(BOM_BYTES) if data.startswith(BOM_BYTES) else 0
     try:
         source = SourceText(path, data[bom_length:].decode("utf-8"), bom_length)
@@ -205,13 +205,10 @@ def _characters(text: str, byte_offset: int) -> int:
     )
 
 
-def _too_large(path: str, size: int) -> SourceFile:
+def _too_large(path: str) -> SourceFile:
     source = SourceText(path, "")
     mib = limits.MAX_FILE_BYTES // (1024 * 1024)
-    message = (
-        f"the file has {size / 1024 / 1024:.0f} MiB, more than the {mib} MiB that are read:"
-        " nothing in it is linted"
-    )
+    message = f"the file has more than the {mib} MiB that are read: nothing in it is linted"
     return SourceFile(
         source, problems=[Problem("limit-exceeded", Place(source, 0, 0), message, "Split the file.")]
     )

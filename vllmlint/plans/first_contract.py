@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from vllmlint.facts.images import is_official
 from vllmlint.kube.pods import Workload
@@ -27,9 +27,20 @@ def first_contract(world: World) -> str:
         _pools(servers),
         "serving:\n"
         "  # settings that must be written, not left to a default of the release\n"
-        f"  requireExplicit: [{', '.join(_REQUIRED)}]",
+        f"  requireExplicit: [{', '.join(_written_by_all(servers))}]",
     ]
     return "\n".join(block for block in blocks if block) + "\n"
+
+
+def _written_by_all(servers: Sequence[Server]) -> list[str]:
+    """Those of the required settings that every server writes already: a first contract is kept from the
+    start, and is made stricter by hand."""
+    return [
+        name
+        for name in _REQUIRED
+        if name == "model"
+        or (servers and all(server.get(name.replace("-", "_")).explicit for server in servers))
+    ]
 
 
 def _text(value: str) -> str:

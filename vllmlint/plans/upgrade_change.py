@@ -99,7 +99,7 @@ def at_release(server: Server, world: World, release: Release) -> Server:
         # What was worked out for the other release is worked out again.
         if isinstance(getattr(type(server), name, None), cached_property):
             del vars(other)[name]
-    other._values = {}
+    other._values, other.memo = {}, {}
     other.release = release
     other.invocation = replace(server.invocation, entrypoint=entrypoint)
     return other

@@ -67,6 +67,13 @@ class Home:
 
 def hub_cache(server: Server) -> CachePath:
     """The effective hub cache of a server."""
+    if "hub cache" not in server.memo:
+        server.memo["hub cache"] = _work_out_hub_cache(server)
+    found: CachePath = server.memo["hub cache"]
+    return found
+
+
+def _work_out_hub_cache(server: Server) -> CachePath:
     env = server.env
     if env.get("VLLM_USE_MODELSCOPE") is not None and not _is_off(env["VLLM_USE_MODELSCOPE"]):
         return CachePath(None, reason="VLLM_USE_MODELSCOPE takes models from another hub")

@@ -64,6 +64,13 @@ def ranks_of(server: Server) -> Ranks | None:
     The sizes count for all pods of a server that spreads over several. Source: vLLM 0.33.0
     vllm/config/parallel.py, where world_size is pipeline × tensor × prefill context parallel size.
     """
+    if "ranks" not in server.memo:
+        server.memo["ranks"] = _work_out_ranks(server)
+    ranks: Ranks | None = server.memo["ranks"]
+    return ranks
+
+
+def _work_out_ranks(server: Server) -> Ranks | None:
     sizes = (
         ("tensor parallel", "tensor_parallel_size"),
         ("pipeline parallel", "pipeline_parallel_size"),
@@ -86,6 +93,13 @@ def ranks_of(server: Server) -> Ranks | None:
 
 def runs_in_one_pod(server: Server) -> bool:
     """Whether all ranks of a server run in its container, so that its GPUs are all there are."""
+    if "one pod" not in server.memo:
+        server.memo["one pod"] = _is_in_one_pod(server)
+    answer: bool = server.memo["one pod"]
+    return answer
+
+
+def _is_in_one_pod(server: Server) -> bool:
     if (
         _spreads_by_flags(server)
         or server.get("data_parallel_backend").value == "ray"

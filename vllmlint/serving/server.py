@@ -55,10 +55,11 @@ class Group:
 
 
 @lru_cache(maxsize=4096)
-def _default(release: Release, text: str, name: str) -> Value:
-    """A release's default, one `Value` for all servers; `text` tells builds of one release apart."""
-    spec = flag_table(release).get(name)
-    return Value(None if spec is None else spec.default, "default", f"vLLM {text}")
+def _default(version: str, name: str) -> Value:
+    """A release's default, one `Value` for all servers."""
+    release = Release.parse(version)
+    spec = flag_table(release).get(name) if release is not None else None
+    return Value(None if spec is None else spec.default, "default", f"vLLM {version}")
 
 
 class Server:
@@ -94,12 +95,15 @@ class Server:
         self._config: ConfigFile | None = None
         # many rules ask for the same few settings
         self._values: dict[str, Value] = {}
+        #: what other modules work out of this server more than once, by their own keys
+        self.memo: dict[str, Any] = {}
 
     def forget(self) -> None:
         """Drop what was worked out on first use: in a run of thousands of files it would fill the memory."""
         for name in ("arguments", "model", "gpus"):
             self.__dict__.pop(name, None)
         self._values.clear()
+        self.memo.clear()
         self.container.forget()
 
     @property
@@ -183,14 +187,14 @@ class Server:
             return self._from_wrapper(self.injected[name])
         if not self.arguments_known:
             return Value(None, "assumed", certainty="unknown", reason="part of the command line is not known")
-        return _default(self.release, str(self.release), name)
+        return _default(self.release.text, name)
 
-    @property
+    @cached_property
     def wrapper(self) -> Wrapper | None:
         """What the controller of a wrapper kind adds; None for other pods."""
         return wrapper_of(self.workload)
 
-    @property
+    @cached_property
     def injected(self) -> Mapping[str, Any]:
         """Settings that a controller gives where no word of the command line does."""
         wrapper = self.wrapper

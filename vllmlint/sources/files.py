@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
+from vllmlint.manifest.limits import MAX_FILE_BYTES
 from vllmlint.record import record
 
 #: What is read when a directory is given.
@@ -43,7 +43,9 @@ class Input:
         if self.data is not None:
             return self.data
         try:
-            return Path(self.path).read_bytes()
+            with Path(self.path).open("rb") as file:
+                # a byte more than is read as a manifest: enough to say that it is too large
+                return file.read(MAX_FILE_BYTES + 1)
         except OSError as error:
             raise SourceError(f"cannot read {self.path}: {error.strerror or error}") from error
 
