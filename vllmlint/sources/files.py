@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from vllmlint.manifest.limits import MAX_FILE_BYTES
 from vllmlint.record import record
