@@ -208,7 +208,9 @@ def _accepted_now(sides: Sides, before: Server) -> Iterator[Change]:
     told: set[object] = set()
     for error in before.arguments.errors:
         key = _subject(error)
-        if key in now or key in told:
+        # a flag that the target does not have is refused there, whatever its value
+        gone = bool(error.flag) and flag_table(sides.after.release).get(error.flag) is None
+        if key in now or key in told or gone:
             continue
         told.add(key)
         setting = _setting_of(sides.after, error)
