@@ -209,7 +209,8 @@ def _accepted_now(sides: Sides, before: Server) -> Iterator[Change]:
     for error in before.arguments.errors:
         key = _subject(error)
         # a flag that the target does not have is refused there, whatever its value
-        gone = bool(error.flag) and flag_table(sides.after.release).get(error.flag) is None
+        flag = error.flag.partition(".")[0]
+        gone = bool(flag) and flag_table(sides.after.release).get(flag) is None
         if key in now or key in told or gone:
             continue
         told.add(key)
