@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any
 
 from yaml._yaml import CParser
@@ -173,6 +174,8 @@ class _Builder:
                 continue
             key = self.build(raw_key, depth + 1)
             assert isinstance(key, Scalar)
+            # the same few keys stand in every file of a run
+            key.text = intern(key.text)
             value = self.build(raw_value, depth + 1)
             children += (key, value)
             if key.text == _MERGE_KEY and not key.style:
