@@ -1,0 +1,1 @@
+"""What vLLM resolves from settings, model and GPU before it allocates anything, release by release."""

@@ -1,0 +1,1 @@
+"""GPU and host memory, as pure arithmetic over a resolved engine configuration."""

@@ -1,0 +1,1 @@
+"""What a model is made of: its architecture, parameters and where its facts come from."""
