@@ -22,9 +22,9 @@ class ModelArchitecture:
     """
 
     def __init__(
-        self, id: str, fields: Mapping[str, Any], *, source: str = "", confidence: str = "given"
+        self, model_id: str, fields: Mapping[str, Any], *, source: str = "", confidence: str = "given"
     ) -> None:
-        self.id = id
+        self.id = model_id
         self.fields = fields
         self.source = source
         self.confidence = confidence
