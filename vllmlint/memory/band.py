@@ -44,3 +44,12 @@ def total(bands: Iterable[Band]) -> Band:
     for band in bands:
         result = result.plus(band)
     return result
+
+
+@record
+class Term:
+    """One part of a memory sum: what it is called, how much it takes, and its formula with the numbers."""
+
+    name: str
+    gib: Band
+    formula: str = ""
