@@ -8,6 +8,7 @@ from sys import intern
 from typing import Any
 
 from yaml._yaml import CParser
+from yaml.error import MarkedYAMLError
 from yaml.events import CollectionEndEvent, CollectionStartEvent
 from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
@@ -21,6 +22,8 @@ _UNTAGGED = ""
 _MERGE_KEY = "<<"
 #: Below this many openings a document cannot nest deep enough to harm libyaml's recursive composer.
 _SUSPICIOUS_OPENINGS = limits.MAX_DEPTH
+#: What libyaml 0.2.6 and newer says of 1000 levels and more.
+_LIBYAML_TOO_DEEP = "exceeded maximum nesting depth"
 #: One more level on the same line: `- - x`, `? - x`.
 _NESTED_ON_LINE = re.compile(r"[-?:][ \t]+(?=[-?](?:[ \t\r\n]|\Z))")
 
@@ -79,7 +82,17 @@ def _check_depth(source: SourceText, start: int, chunk: str) -> None:
         openings += len(_NESTED_ON_LINE.findall(chunk))
     if openings < _SUSPICIOUS_OPENINGS and "\n" + " " * _SUSPICIOUS_OPENINGS not in chunk:
         return
-    parser = CParser(chunk)
+    try:
+        _follow_depth(source, start, CParser(chunk))
+    except MarkedYAMLError as error:
+        # newer libyaml reads ahead of its events and stops by itself, at 1000 levels
+        if error.problem != _LIBYAML_TOO_DEEP:
+            raise
+        mark = error.problem_mark
+        raise _too_deep(source, start + (0 if mark is None else mark.index)) from None
+
+
+def _follow_depth(source: SourceText, start: int, parser: CParser) -> None:
     depth = 0
     while (event := parser.get_event()) is not None:
         if isinstance(event, CollectionStartEvent):
