@@ -18,16 +18,27 @@ class ModelArchitecture:
     `id` is the hub id or the name a private model goes by, `source` and `confidence` (`config`,
     `derived`, `class-default`, `given`) say where the fields are from. A field that is absent reads as
     None (or the family's default where a property says so), never as 0. Lists with one entry a layer are
-    unpacked (`layer_types`, `hybrid_override_pattern` as text, …). Immutable.
+    unpacked (`layer_types`, `hybrid_override_pattern` as text, …). `published` holds what is known beside
+    the config: `total_params_b` (10^9 parameters, with `total_params_rounded` and `params_source`),
+    `checkpoint_gb` (10^9 bytes of safetensors files), `revision` (the commit the fields were read at),
+    `gated`, `needs_trust_remote_code`, `license`, `derived_from`, `partial` (fields that a full estimate
+    needs are missing), `defaults_applied`, `note`. Immutable.
     """
 
     def __init__(
-        self, model_id: str, fields: Mapping[str, Any], *, source: str = "", confidence: str = "given"
+        self,
+        model_id: str,
+        fields: Mapping[str, Any],
+        *,
+        source: str = "",
+        confidence: str = "given",
+        published: Mapping[str, Any] | None = None,
     ) -> None:
         self.id = model_id
         self.fields = fields
         self.source = source
         self.confidence = confidence
+        self.published = published or {}
 
     def get(self, name: str) -> Any:
         """A field by its Hugging Face name; None where it is absent."""
@@ -80,8 +91,12 @@ class ModelArchitecture:
 
     @cached_property
     def num_hidden_layers(self) -> int | None:
-        """Layers, MTP layers not counted."""
-        return self.integer("num_hidden_layers")
+        """Layers, MTP layers not counted; where the config only lists them (Nemotron-H), as many as listed."""
+        stated = self.integer("num_hidden_layers")
+        if stated is not None:
+            return stated
+        listed = self.per_layer("layers_block_type") or self.text("hybrid_override_pattern")
+        return len(listed) if listed else None
 
     @cached_property
     def num_attention_heads(self) -> int | None:

@@ -1,0 +1,58 @@
+"""The script that builds the shipped catalogue: what it keeps, packs and leaves out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
+from build_model_catalogue import difference, packed
+
+BASE: dict[str, Any] = {
+    "id": "org/base",
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 64,
+    "num_attention_heads": 4,
+    "intermediate_size": 256,
+    "layer_types_pattern": {"period": ["full_attention"], "length": 2},
+    "layer_types_counts": {"full_attention": 2},
+    "head_dim": 16,
+    "head_dim_source": "derived (hidden_size / num_attention_heads)",
+    "source": "a table",
+    "confidence": "config",
+    "computed_params_b": 1.0,
+    "gated": True,
+    "gated_source": "by family (org)",
+}
+
+
+def test_a_row_keeps_config_fields_apart_from_facts() -> None:
+    texts, row = (json.loads(line) for line in packed([BASE]))
+    assert texts == ["a table"]
+    assert row["fields"] == {
+        "architectures": ["LlamaForCausalLM"],
+        "hidden_size": 64,
+        "num_attention_heads": 4,
+        "intermediate_size": 256,
+        "layer_types_pattern": {"period": ["full_attention"], "length": 2},
+    }
+    assert row["facts"] == {"confidence": "config", "gated": True, "gated_by_family": True, "source": 0}
+
+
+def test_a_sibling_is_kept_as_a_difference_and_another_architecture_is_not() -> None:
+    sibling = {**BASE, "id": "org/sibling", "hidden_size": 128}
+    del sibling["intermediate_size"]
+    stranger = {**BASE, "id": "org/stranger", "architectures": ["MistralForCausalLM"]}
+    rows = [json.loads(line) for line in packed([BASE, sibling, stranger])[1:]]
+    assert rows[1]["like"] == "org/base"
+    assert rows[1]["fields"] == {"hidden_size": 128, "intermediate_size": None}
+    assert "like" not in rows[2]
+
+
+def test_a_difference_laid_over_its_base_gives_the_fields_back() -> None:
+    base, fields = {"a": 1, "b": 2, "c": 0}, {"a": 1, "b": 3, "d": False}
+    laid = {**base, **difference(fields, base)}
+    assert {key: value for key, value in laid.items() if value is not None} == fields
