@@ -4,8 +4,9 @@
 Usage: python scripts/build_model_catalogue.py [TABLE]   (default: ../shared/data/models/catalog.jsonl)
 
 The first line of the result is a JSON list of texts (sources and notes, referred to by position), each
-other line one model: `id`, `like` (an earlier row of the same architecture whose fields this one takes over), `fields` (config.json
-names; null drops a field of `like`) and `facts` (what is known beside the config). Patterns stay packed.
+other line one model: `id`, `like` (an earlier row of the same architecture whose fields this one takes
+over), `fields` (config.json names; null drops a field of `like`) and `facts` (what is known beside the
+config). Patterns stay packed.
 """
 
 from __future__ import annotations

@@ -43,10 +43,11 @@ def test_a_row_keeps_config_fields_apart_from_facts() -> None:
 
 
 def test_a_sibling_is_kept_as_a_difference_and_another_architecture_is_not() -> None:
-    sibling = {**BASE, "id": "org/sibling", "hidden_size": 128}
+    base = {**BASE, "rope_scaling": {"type": "yarn", "factor": 8.0, "original_max_position_embeddings": 8192}}
+    sibling = {**base, "id": "org/sibling", "hidden_size": 128}
     del sibling["intermediate_size"]
     stranger = {**BASE, "id": "org/stranger", "architectures": ["MistralForCausalLM"]}
-    rows = [json.loads(line) for line in packed([BASE, sibling, stranger])[1:]]
+    rows = [json.loads(line) for line in packed([base, sibling, stranger])[1:]]
     assert rows[1]["like"] == "org/base"
     assert rows[1]["fields"] == {"hidden_size": 128, "intermediate_size": None}
     assert "like" not in rows[2]
