@@ -91,7 +91,7 @@ class ModelArchitecture:
 
     @cached_property
     def num_hidden_layers(self) -> int | None:
-        """Layers, MTP layers not counted; as many as are listed where a config only lists them (Nemotron-H)."""
+        """Layers, MTP layers not counted; as many as are listed where that is all there is (Nemotron-H)."""
         stated = self.integer("num_hidden_layers")
         if stated is not None:
             return stated
