@@ -54,22 +54,18 @@ class Hit:
         return self.subject.container if isinstance(self.subject, Server) else None
 
 
-def run_rules(world: World, selection: Selection) -> tuple[list[Hit], list[str]]:
-    """Every finding of every selected rule, in order of file, place and rule; and the tracebacks of
-    rules that raised."""
-    hits: list[Hit] = []
-    errors: list[str] = []
-    for facts in world.files:
-        chosen = selection.rules_for(world.contract_of(facts.file.path))
-        found: list[Hit] = []
-        for kind, subjects in _subjects(facts):
-            for rule, severity in chosen.get(kind, ()):
-                for subject in subjects:
-                    found += _run(rule, severity, subject, facts, world, errors)
-        hits += _fold(_deduplicate(found))
-        for server in facts.servers:
-            server.forget()
-    return hits, errors
+def run_rules(facts: FileFacts, world: World, selection: Selection, errors: list[str]) -> list[Hit]:
+    """Every finding of every selected rule in one file, in order of place and rule; the tracebacks of
+    rules that raised go to `errors`."""
+    chosen = selection.rules_for(world.contract_of(facts.file.path))
+    found: list[Hit] = []
+    for kind, subjects in _subjects(facts):
+        if not subjects:
+            continue
+        for rule, severity in chosen.get(kind, ()):
+            for subject in subjects:
+                found += _run(rule, severity, subject, facts, world, errors)
+    return _fold(_deduplicate(found))
 
 
 def _subjects(facts: FileFacts) -> Iterator[tuple[str, list[Any]]]:

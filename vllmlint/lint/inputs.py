@@ -11,7 +11,7 @@ from vllmlint.manifest.nodes import Mapping, Node, Scalar
 from vllmlint.manifest.nodes import Sequence as SequenceNode
 from vllmlint.manifest.text import Place
 from vllmlint.serving.server import Server
-from vllmlint.world import World
+from vllmlint.world import FileFacts, World
 
 #: What envsubst, Flux or a template engine has still to fill in.
 _PLACEHOLDER = re.compile(r"\$\{[^}]*\}|\{\{.*?\}\}")
@@ -19,19 +19,16 @@ _PLACEHOLDER = re.compile(r"\$\{[^}]*\}|\{\{.*?\}\}")
 _FREE_TEXT = frozenset({"args", "command", "env", "image", "annotations", "exec"})
 
 
-def lost_inputs(world: World) -> list[LostInput]:
-    """Every lost input of a run, in order of file and line."""
-    found: list[LostInput] = []
-    for facts in world.files:
-        rows = [row for server in facts.servers for row in _of_server(server)]
-        if "${" in facts.file.source.text or "{{" in facts.file.source.text:
-            rows += [row for workload in facts.workloads for row in _placeholders(workload, world)]
-        rows += [
-            _row(facts.file.path, place, container_title, container, what, effect)
-            for place, container_title, container, what, effect in _hidden_servers(world, facts.workloads)
-        ]
-        found += sorted(rows, key=lambda row: row.line)
-    return found
+def lost_inputs(facts: FileFacts, world: World) -> list[LostInput]:
+    """Every lost input of a file, in order of line."""
+    rows = [row for server in facts.servers for row in _of_server(server)]
+    if "${" in facts.file.source.text or "{{" in facts.file.source.text:
+        rows += [row for workload in facts.workloads for row in _placeholders(workload, world)]
+    rows += [
+        _row(facts.file.path, place, container_title, container, what, effect)
+        for place, container_title, container, what, effect in _hidden_servers(world, facts.workloads)
+    ]
+    return sorted(rows, key=lambda row: row.line)
 
 
 def _row(file: str, place: Place, title: str, container: str | None, what: str, effect: str) -> LostInput:

@@ -11,10 +11,10 @@ from typing import Any
 from vllmlint.kube.index import JOINED_KINDS
 from vllmlint.kube.objects import KubeObject, objects_of
 from vllmlint.lint.contracts import Contracts
-from vllmlint.lint.engine import run_rules
+from vllmlint.lint.engine import Hit, run_rules
 from vllmlint.lint.inputs import lost_inputs
 from vllmlint.lint.outcome import apply_ignores
-from vllmlint.lint.result import RunResult, SkippedDocument
+from vllmlint.lint.result import LostInput, RunResult, SkippedDocument
 from vllmlint.lint.selection import Selection
 from vllmlint.manifest.reader import SourceFile, read_manifest
 from vllmlint.record import record
@@ -120,14 +120,21 @@ class Shard:
         world.add_foreign(foreign)
         world.build_servers()
         selection = Selection(options.select, options.ignore, options.today)
-        hits, errors = run_rules(world, selection)
+        hits: list[Hit] = []
+        lost: list[LostInput] = []
+        errors: list[str] = []
+        for facts in world.files:
+            hits += run_rules(facts, world, selection, errors)
+            lost += lost_inputs(facts, world)
+            for server in facts.servers:
+                server.forget()
         shown, silenced = apply_ignores(
             hits, world, selection, no_ignores=options.no_ignores, minimum=options.min_confidence
         )
         return RunResult(
             findings=shown,
             suppressed=silenced,
-            lost_inputs=lost_inputs(world),
+            lost_inputs=lost,
             skipped=_skipped(world),
             files=len(world.files),
             objects=sum(len(facts.objects) for facts in world.files),
