@@ -148,7 +148,8 @@ class Scalar(Node):
 class Mapping(Node):
     """A mapping: `entries` by key text, merge keys already applied; `keys` the key scalars."""
 
-    __slots__ = ("entries", "keys")
+    # few keys are ever asked for, and a second dictionary for each mapping of a large run takes much memory
+    __slots__ = ("_keys", "entries")
 
     def __init__(
         self, source: SourceText, start: int, end: int, entries: dict[str, Node], keys: dict[str, Scalar]
@@ -157,11 +158,16 @@ class Mapping(Node):
         self.start = start
         self.end = end
         self.entries = entries
-        self.keys = keys
+        self._keys = tuple(keys.values())
+
+    @property
+    def keys(self) -> dict[str, Scalar]:
+        """The key scalars by their text, in the order of `entries`."""
+        return {key.text: key for key in self._keys}
 
     def key(self, name: str) -> Scalar | None:
         """The scalar of key `name`, for a finding about the key itself."""
-        return self.keys.get(name)
+        return next((key for key in self._keys if key.text == name), None)
 
 
 class Sequence(Node):

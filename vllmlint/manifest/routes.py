@@ -34,8 +34,9 @@ def _descend(root: Node, offset: int) -> tuple[Step, ...]:
 
 def _step(node: Node, offset: int) -> Step | None:
     if isinstance(node, Mapping):
+        keys = node.keys
         for name, value in node.entries.items():
-            key = node.keys[name]
+            key = keys[name]
             # what stands between a key and its value (the colon, a comment) belongs to both; an alias's
             # value stands elsewhere
             end = value.start if value.start >= key.end else key.end
@@ -67,8 +68,9 @@ def _search(root: Node, offset: int) -> tuple[Step, ...]:
             if node.start <= offset < max(node.end, node.start + 1):
                 return route
         elif isinstance(node, Mapping):
+            keys = node.keys
             for name, value in reversed(node.entries.items()):
-                key = node.keys[name]
+                key = keys[name]
                 if key.start <= offset < key.end:
                     return (*route, name)
                 stack.append((value, (*route, name)))
