@@ -45,7 +45,7 @@ def _read_fp8(config: Mapping[str, Any], _: Mapping[str, Any], __: ModelArchitec
 
 
 def _read_v4(config: Mapping[str, Any], _: Mapping[str, Any], architecture: ModelArchitecture) -> _Read:
-    """DeepSeek V4: linears in fp8 tiles, experts in MXFP4 unless `expert_dtype` is fp8 (vllm-memory.md 1.2)."""
+    """DeepSeek V4: linears in fp8 tiles, experts MXFP4 unless `expert_dtype` is fp8 (vllm-memory.md 1.2)."""
     linear = fp8_scheme({"weight_block_size": [128, 128], **config})
     experts = linear if architecture.text("expert_dtype") == "fp8" else MXFP4
     groups = config.get("config_groups")

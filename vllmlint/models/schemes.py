@@ -116,7 +116,7 @@ def fp8_scheme(config: Mapping[str, Any]) -> WeightScheme:
 
 
 def group_scheme(group: Mapping[str, Any], form: str) -> WeightScheme | None:
-    """The scheme of one of the `config_groups` of compressed-tensors or ModelOpt; None where it has no weights.
+    """The scheme of one of the `config_groups` of compressed-tensors or ModelOpt; None without weights.
 
     `form` is the group's or the config's `format` (`pack-quantized`, `nvfp4-pack-quantized`, …).
     """
