@@ -22,6 +22,8 @@ JOINED_KINDS = frozenset(
         "LLMInferenceServiceConfig",
         "PersistentVolume",
         "PersistentVolumeClaim",
+        "ResourceClaim",
+        "ResourceClaimTemplate",
         "ScaledObject",
         "Secret",
         "Service",
