@@ -13,11 +13,10 @@ import json
 import re
 import statistics
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-Row = dict[str, Any]
+from node_tables import Row, filled, instance_table, label_table, short_source, taint_table
 
 #: The driver's names that are not the product label with spaces for dashes (nvidia-smi, NVML device name).
 _DEVICE_NAMES = {
@@ -83,7 +82,12 @@ def main() -> None:
     """Write the tables."""
     sources = Path(sys.argv[1])
     output = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent.parent / "vllmlint" / "facts"
-    write(output / "gpus.json", gpu_table(read(sources / "gpus.json")))
+    gpus = gpu_table(read(sources / "gpus.json"))
+    write(output / "gpus.json", gpus)
+    products = {product for row in gpus["gpus"] for product in row.get("products", ())}
+    write(output / "node_labels.json", label_table(read(sources / "labels.json"), products))
+    write(output / "instance_types.json", instance_table(read(sources / "instances.json")))
+    write(output / "node_taints.json", taint_table(read(sources / "taints.json")))
 
 
 def read(path: Path) -> Any:
@@ -105,23 +109,6 @@ def write(path: Path, table: Row) -> None:
 
 def _compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def filled(row: Row) -> Row:
-    """A row without what is unset."""
-    return {key: value for key, value in row.items() if value not in (None, [], {}, "")}
-
-
-def short_source(texts: Iterable[str | None]) -> str:
-    """The sources of a row in one line, without what they share with the table's own description."""
-    seen: list[str] = []
-    for text in texts:
-        for part in (text or "").split("; "):
-            short = re.sub(r"^public GitHub file \((public file [0-9]+)\)", r"\1", part)
-            short = re.sub(r"^vLLM memory study.*section (2\.7)\)", r"vllm-memory.md \1", short)
-            if short and short not in seen:
-                seen.append(short)
-    return "; ".join(seen)
 
 
 def gpu_table(research: Row) -> Row:
