@@ -121,20 +121,20 @@ def _template_findings(
 
 
 def _missing_template(entry: Mapping, workload: Workload, world: World) -> Iterator[Finding]:
+    """A template whose name nearly is that of one in sight; any other may be another chart's."""
     node = entry.scalar("resourceClaimTemplateName")
     others = [obj.name for obj in world.index.nearby("ResourceClaimTemplate", workload.object)]
-    # without any template in sight it is another chart's, or applied by hand
-    if node is None or not others:
+    near = difflib.get_close_matches(node.text, others, 1) if node is not None else []
+    if node is None or not near:
         return
-    near = difflib.get_close_matches(node.text, others, 1)
     yield Finding(
         node.content,
-        f"no ResourceClaimTemplate `{node.text}` is in sight, though others are: unless the cluster has it, "
-        "the pod stays Pending",
-        f"Did you mean `{near[0]}`?" if near else f"Name one of {', '.join(sorted(others))}, or add it.",
+        f"no ResourceClaimTemplate `{node.text}` is in sight, but one named `{near[0]}`: unless the cluster "
+        "has both, the pod stays Pending",
+        f"Did you mean `{near[0]}`?",
         "not among the manifests",
         severity="warning",
-        confidence="medium" if near else "low",
+        confidence="medium",
         assumptions=("the template does not come from elsewhere",),
     )
 

@@ -36,7 +36,12 @@ _CPU_VARIABLES = ("VLLM_CPU_KVCACHE_SPACE", "VLLM_CPU_OMP_THREADS_BIND")
 #: Values of NVIDIA_VISIBLE_DEVICES that take GPUs away instead of adding some (NVIDIA container toolkit).
 _NO_DEVICES = frozenset({"", "none", "void"})
 
+#: A build for the CPU, by the words of its repository or tag (vllm/vllm-openai-cpu, …/vllm:0.33.0-cpu).
+_CPU_BUILD = re.compile(r"[-_/:.]cpu(?=[-_:./@]|\Z)", re.IGNORECASE)
+
 Build = Literal["cuda", "rocm"]
+#: What a kind of device is called in messages.
+_DEVICE_NAMES = {"cuda": "NVIDIA GPU", "rocm": "AMD GPU"}
 
 
 def gpu_not_requested(server: Server, world: World) -> Iterator[Finding]:
@@ -172,6 +177,33 @@ def nvidia_visible_devices_override(server: Server, world: World) -> Iterator[Fi
         if gpus
         else (),
         related=gpus,
+    )
+
+
+def image_vendor_mismatch(server: Server, world: World) -> Iterator[Finding]:
+    """An image built for other devices than the container asks for."""
+    kinds = {gpu.accelerator.kind for gpu in server.gpus if gpu.count != 0}
+    if len(kinds) != 1 or server.image is None or server.image.unresolved:
+        return
+    (kind,) = kinds
+    if kind not in _DEVICE_NAMES:
+        return
+    build, certain = _gpu_build(server)
+    for_cpu = build is None and _CPU_BUILD.search(server.image.reference) is not None
+    if not for_cpu and (build is None or not certain or build == kind):
+        return
+    wanted = "the CPU" if for_cpu else f"a {'ROCm' if build == 'rocm' else 'CUDA'} device"
+    effect = (
+        "vLLM runs on the CPU while the device stays idle" if for_cpu else "vLLM finds no device and stops"
+    )
+    fitting = "vllm/vllm-openai-rocm" if kind == "rocm" else "vllm/vllm-openai"
+    gpu = server.gpus[0]
+    yield Finding(
+        server.image.node.content,
+        f"the image is built for {wanted}, but the container asks for `{gpu.resource}`: {effect}",
+        f"Use a build for it, such as {fitting}, or ask for the device that the image is for.",
+        f"built for {wanted}",
+        related=(Related(gpu.node.content, f"an {_DEVICE_NAMES[kind]}"),),
     )
 
 

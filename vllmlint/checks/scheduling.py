@@ -108,6 +108,26 @@ def toleration_too_broad(workload: Workload, world: World) -> Iterator[Finding]:
             )
 
 
+def node_name_pinned(workload: Workload, world: World) -> Iterator[Finding]:
+    """A pod bound to one node by its name, past the scheduler."""
+    node_name = workload.spec.scalar("nodeName")
+    # a binding fills the field in: an object read from a cluster carries a status
+    bound = workload.kind == "Pod" and workload.object.node.at("status") is not None
+    if node_name is None or bound or PLACEHOLDER.search(node_name.text) or not world.servers_in(workload):
+        return
+    gpu = _gpu_of(workload, world)
+    yield Finding(
+        node_name.content,
+        f"`nodeName: {node_name.text}` binds the pod past the scheduler: nobody looks whether a GPU is free "
+        "there, "
+        "and when it is not the kubelet fails the pod (`OutOfnvidia.com/gpu`); when the node is gone the pod "
+        "is too",
+        "Write a nodeSelector on a label of the GPU nodes; for one certain node, on kubernetes.io/hostname.",
+        "past the scheduler",
+        related=(Related(gpu.content, "needs a free GPU"),) if gpu is not None else (),
+    )
+
+
 def _gpu_of(workload: Workload, world: World) -> Scalar | None:
     """The name of the first GPU resource that a server of the pod asks for, as it is written."""
     for server in world.servers_in(workload):
