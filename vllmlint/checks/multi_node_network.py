@@ -18,7 +18,7 @@ _RDMA = re.compile(r"(?:^|/)(?:rdma|ib|infiniband|hca)|rdma/|mlnx|roce", re.IGNO
 def rdma_memlock(server: Server, world: World) -> Iterator[Finding]:
     """An RDMA card without the right to pin memory for it."""
     container = server.container
-    card = next(iter(rdma_resources(container).values()), None)
+    card = next(iter(_rdma_resources(container).values()), None)
     if card is None or server.workload.carrier == "other":
         return
     security = container.node.mapping("securityContext")
@@ -62,7 +62,7 @@ def rdma_memlock(server: Server, world: World) -> Iterator[Finding]:
         )
 
 
-def rdma_resources(container: Container) -> dict[str, Scalar]:
+def _rdma_resources(container: Container) -> dict[str, Scalar]:
     """The resources of a container that are RDMA cards."""
     both = {**container.resources("requests"), **container.resources("limits")}
     return {name: node for name, node in both.items() if "/" in name and _RDMA.search(name)}
