@@ -1,0 +1,256 @@
+"""Vision towers and their projectors, from the fields that configs give (vllm-memory.md 1.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vllmlint.models.architecture import ModelArchitecture
+from vllmlint.models.modules.module import Module
+from vllmlint.record import record
+
+
+@record
+class TowerShape:
+    """A vision tower's sizes; `heads` decides whether tensor parallelism can split it."""
+
+    hidden: int
+    layers: int
+    inner: int
+    heads: int
+    patch: int
+    temporal: int
+    out: int
+    merge: int
+
+
+def tower_shape(architecture: ModelArchitecture) -> TowerShape | None:
+    """The vision tower's sizes; None where the config has none or leaves them out."""
+    vision = architecture.part("vision_config")
+
+    def size(*names: str) -> int:
+        return next((vision[name] for name in names if isinstance(vision.get(name), int)), 0)
+
+    hidden = size("embed_dim", "vt_hidden_size", "hidden_size", "width")
+    layers = size("depth", "vt_num_hidden_layers", "num_hidden_layers", "layers")
+    if not hidden or not layers:
+        return None
+    ratio = vision.get("mlp_ratio")
+    inner = size("intermediate_size", "vt_intermediate_size", "mlp_hidden_size")
+    inner = inner or int(hidden * (ratio if isinstance(ratio, int | float) else 4))
+    kernel = vision.get("merge_kernel_size")
+    merge = size("spatial_merge_size") or (kernel[0] if isinstance(kernel, list | tuple) else 0)
+    if not merge:
+        merge = architecture.integer("spatial_merge_size") or 0
+    if "embed_dim" in vision:
+        out = size("hidden_size") or architecture.hidden_size or 0  # Qwen2-VL's own naming
+    else:
+        out = size("out_hidden_size") or architecture.hidden_size or 0
+    heads = size("num_heads", "num_attention_heads", "vt_num_attention_heads", "attention_heads")
+    return TowerShape(
+        hidden, layers, inner, heads, size("patch_size"), size("temporal_patch_size") or 1, out, merge
+    )
+
+
+#: Towers of SigLIP, CLIP and their like: biased attention, two biased MLP matrices, two biased norms.
+_GATED = ("qwen2_5", "pixtral", "gemma4", "glm4v", "glm5", "muse", "deepseek_v41")
+
+
+def vision_modules(architecture: ModelArchitecture) -> list[Module]:
+    """The vision tower and its projector; empty where the config has none.
+
+    Patches, positions, class tokens and projectors follow each family's own modelling code; families
+    not listed get a plain ViT with a two-matrix projector.
+    """
+    shape = tower_shape(architecture)
+    if shape is None:
+        return []
+    vision = architecture.part("vision_config")
+    kind = str(vision.get("model_type") or "")
+    kind = kind or architecture.text("model_type") or architecture.model_type
+    layers = tuple(range(shape.layers))
+    out = [module.changed(layers=layers) for module in _block(architecture, shape, kind)]
+    out += _ends(architecture, shape, kind, vision)
+    return [module.changed(name=f"visual.{module.name}", part="vision", place="first") for module in out]
+
+
+def _family(architecture: ModelArchitecture, kind: str) -> str:
+    whole = architecture.text("model_type")
+    for start, name in (
+        ("qwen2_5", "qwen2_5"),
+        ("qwen2", "qwen2"),
+        ("qwen3", "qwen3"),
+        ("pixtral", "pixtral"),
+        ("siglip", "siglip"),
+        ("gemma4", "gemma4"),
+        ("llama4", "llama4"),
+        ("mllama", "mllama"),
+        ("clip", "clip"),
+        ("glm4v", "glm4v"),
+    ):
+        if kind.startswith(start) or whole.startswith(start):
+            return name
+    return "kimi" if "vt_hidden_size" in architecture.part("vision_config") else "plain"
+
+
+def _matrix(
+    name: str, out: int, into: int, *, bias: bool = False, heads: int = 0, row: bool = False
+) -> Module:
+    return Module(name, out, into, ("in" if row else "out"), heads, bias=out if bias else 0, role="vision")
+
+
+def _whole(name: str, size: int, into: int = 1) -> Module:
+    return Module(name, size, into, role="vision")
+
+
+def _block(architecture: ModelArchitecture, shape: TowerShape, kind: str) -> list[Module]:
+    """One layer of the tower."""
+    family = _family(architecture, kind)
+    hidden, inner, heads = shape.hidden, shape.inner, shape.heads
+    rms = family in ("qwen2_5", "pixtral", "gemma4", "glm4v")
+    attn_bias = family not in ("pixtral", "gemma4", "glm4v", "mllama")
+    mlp_bias = family not in ("pixtral", "gemma4", "glm4v")
+    gated = family in ("qwen2_5", "pixtral", "gemma4", "glm4v") or kind.startswith(_GATED)
+    if family == "glm4v":
+        inner = shape.out  # its blocks take the projector's width, the projector the field's
+    norms = 4 if family == "gemma4" else 2
+    out = [
+        _matrix("blocks.*.attn.qkv", 3 * hidden, hidden, bias=attn_bias, heads=heads),
+        _matrix("blocks.*.attn.proj", hidden, hidden, bias=attn_bias, heads=heads, row=True),
+        _matrix("blocks.*.mlp.up", inner * (2 if gated else 1), hidden, bias=mlp_bias, heads=heads),
+        _matrix("blocks.*.mlp.down", hidden, inner, bias=mlp_bias, heads=heads, row=True),
+        _whole("blocks.*.norms", norms * hidden * (1 if rms else 2)),
+    ]
+    if family == "gemma4" and heads:
+        out.append(_whole("blocks.*.qk_norms", 2 * hidden // heads))
+    return out
+
+
+def _ends(
+    architecture: ModelArchitecture, shape: TowerShape, kind: str, vision: Mapping[str, Any]
+) -> list[Module]:
+    """Patches, positions, final norms and the projector."""
+    family = _family(architecture, kind)
+    hidden, out = shape.hidden, shape.out
+    text = architecture.hidden_size or 0
+    patch = 3 * shape.patch * shape.patch * shape.temporal
+    image = vision.get("image_size") if isinstance(vision.get("image_size"), int) else 0
+    tiles = (image // shape.patch) ** 2 if image and shape.patch else 0
+    square = max(1, shape.merge) ** 2
+    merged = hidden * square
+    if family in ("qwen2", "qwen2_5"):
+        return [
+            _whole("patch_embed", hidden, patch),
+            _whole("merger.ln_q", hidden * (1 if family == "qwen2_5" else 2)),
+            _matrix("merger.mlp.0", merged, merged, bias=True),
+            _matrix("merger.mlp.2", out, merged, bias=True, row=True),
+        ]
+    if family == "qwen3":
+        deep = vision.get("deepstack_visual_indexes")
+        extra = len(deep) if isinstance(deep, list | tuple) else 0
+        positions = vision.get("num_position_embeddings") or 0
+        return [
+            _whole("patch_embed", hidden, patch + 1),
+            _whole("pos_embed", positions, hidden),
+            _whole("merger.norm", 2 * hidden + extra * 2 * merged),
+            *(_matrix(f"merger.{at}.fc1", merged, merged, bias=True) for at in range(1 + extra)),
+            *(_matrix(f"merger.{at}.fc2", out, merged, bias=True, row=True) for at in range(1 + extra)),
+        ]
+    if family == "pixtral":
+        return [
+            _whole("patch_conv", hidden, patch),
+            _whole("ln_pre", hidden),
+            _whole("projector.norm", hidden),
+            _whole("projector.patch_merger", hidden, hidden * max(4, square) if square > 1 else 4 * hidden),
+            _matrix("projector.linear_1", text, hidden),
+            _matrix("projector.linear_2", text, text, row=True),
+        ]
+    if family == "siglip":
+        return [
+            _whole("patch_embedding", hidden, patch + 1),
+            _whole("position_embedding", tiles, hidden),
+            _whole("post_layernorm", 2 * hidden),
+            _whole("projector.soft_emb_norm", hidden),
+            _whole("projector.input_projection", text, hidden),
+        ]
+    if family == "gemma4":
+        positions = vision.get("position_embedding_size") or 10240
+        return [
+            _whole("patch_embedder", hidden, patch),
+            _whole("position_embedding_table", 2 * positions, hidden),
+            _whole("embed_vision.projection", text, hidden),
+        ]
+    if family == "kimi":
+        # a learned grid of 64 by 64 positions; two-matrix projector after 2 by 2 patches are joined
+        return [
+            _whole("patch_embed", hidden, patch + 1),
+            _whole("patch_embed.pos_emb", 64 * 64, hidden),
+            _whole("final_layernorm", 2 * hidden),
+            _whole("mm_projector.pre_norm", 2 * hidden),
+            _matrix("mm_projector.linear_1", merged, merged, bias=True),
+            _matrix("mm_projector.linear_2", text, merged, bias=True, row=True),
+        ]
+    if family == "llama4":
+        joined = vision.get("projector_input_dim") or 4096
+        return [
+            _whole("patch_embedding", hidden, patch),
+            _whole("positions", tiles + 2, hidden),
+            _whole("layernorms", 4 * hidden),
+            _matrix("vision_adapter.fc1", joined, hidden * 4),
+            _matrix("vision_adapter.fc2", joined, joined, row=True),
+            _whole("multi_modal_projector", text, joined),
+        ]
+    if family == "mllama":
+        return _mllama_ends(architecture, shape, vision, tiles)
+    if family == "glm4v":
+        inner = shape.inner
+        return [
+            _whole("patch_embed", hidden, patch + 1),
+            _whole("embeddings", tiles, hidden),
+            _whole("norms", 2 * hidden),
+            _whole("downsample", out, merged + 1),
+            _matrix("merger.proj", out, out),
+            _whole("merger.norm", 2 * out),
+            _matrix("merger.gate_up", 2 * inner, out),
+            _matrix("merger.down", out, inner, row=True),
+        ]
+    return [
+        _whole("patch_embed", hidden, patch + 1),
+        _whole("positions", tiles + 1, hidden),
+        _whole("post_layernorm", 2 * hidden),
+        _matrix("projector.linear_1", text, merged, bias=True),
+        _matrix("projector.linear_2", text, text, bias=True, row=True),
+    ]
+
+
+def _mllama_ends(
+    architecture: ModelArchitecture, shape: TowerShape, vision: Mapping[str, Any], tiles: int
+) -> list[Module]:
+    """Llama 3.2 Vision: a second, gated stack of global layers, tile positions, one wide projector."""
+    hidden, inner, heads = shape.hidden, shape.inner, shape.heads
+    count = vision.get("num_global_layers") or 8
+    width = vision.get("vision_output_dim") or hidden * 6
+    most = vision.get("max_num_tiles") or 4
+    ratios = 9  # aspect ratios of up to four tiles, and none
+    stack = [
+        _matrix("global.*.attn.qkv", 3 * hidden, hidden, heads=heads),
+        _matrix("global.*.attn.proj", hidden, hidden, heads=heads, row=True),
+        _matrix("global.*.mlp.up", inner, hidden, bias=True, heads=heads),
+        _matrix("global.*.mlp.down", hidden, inner, bias=True, heads=heads, row=True),
+        _whole("global.*.norms", 4 * hidden + 2),
+    ]
+    return [
+        *(module.changed(layers=tuple(range(count))) for module in stack),
+        _whole("patch_embedding", hidden, 3 * shape.patch * shape.patch),
+        _whole("class_and_norms", 5 * hidden),
+        _whole("position_embedding", tiles + 1, hidden),
+        _whole("tile_position_embedding", ratios, most * (tiles + 1) * hidden),
+        _whole("tile_embeddings", 2 * ratios, most * hidden),
+        Module(
+            "multi_modal_projector",
+            architecture.hidden_size or 0,
+            width,
+            bias=architecture.hidden_size or 0,
+            role="vision",
+        ),
+    ]
