@@ -1,4 +1,4 @@
-"""Memory that stays allocated beside weights and KV cache: runner buffers and LoRA slots (vllm-memory.md 2.4)."""
+"""What stays allocated beside weights and KV cache: runner buffers, LoRA slots (vllm-memory.md 2.4)."""
 
 from __future__ import annotations
 

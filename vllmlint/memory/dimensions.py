@@ -22,7 +22,7 @@ EXPERTS_PER_TOKEN = ("num_experts_per_tok", "num_experts_per_token", "moe_topk",
 _DENSE_LAYER_FIELDS = ("first_k_dense_replace", "moe_layer_start_index", "num_dense_layers")
 
 
-class UnknownDimension(ValueError):
+class UnknownDimensionError(ValueError):
     """The model does not state a width that the estimate needs; the message names the field."""
 
 
@@ -60,15 +60,15 @@ def dtype_bytes(dtype: str) -> int:
 def dimensions(config: EngineConfig) -> Dimensions:
     """The widths of the configured model on one rank.
 
-    Raises UnknownDimension where the model states no hidden size or no vocabulary.
+    Raises UnknownDimensionError where the model states no hidden size or no vocabulary.
     """
     model = config.architecture
     hidden, layers = model.hidden_size, model.num_hidden_layers
     if not hidden:
-        raise UnknownDimension("hidden_size is not known")
+        raise UnknownDimensionError("hidden_size is not known")
     vocabulary = model.integer("vocab_size")
     if not vocabulary:
-        raise UnknownDimension("vocab_size is not known")
+        raise UnknownDimensionError("vocab_size is not known")
     streams = model.integer("hc_mult") or 1
     return Dimensions(
         hidden=hidden,
@@ -95,7 +95,9 @@ def has_dense_mlp(model: ModelArchitecture) -> bool:
         return True
     if any(model.integer(name) for name in _DENSE_LAYER_FIELDS) or model.per_layer("mlp_only_layers"):
         return True
-    if (model.integer("decoder_sparse_step") or 1) > 1 or (model.integer("interleave_moe_layer_step") or 1) > 1:
+    if (model.integer("decoder_sparse_step") or 1) > 1 or (
+        model.integer("interleave_moe_layer_step") or 1
+    ) > 1:
         return True
     return model.model_type.startswith("gemma4")
 

@@ -53,7 +53,9 @@ def has_encoder(model: ModelArchitecture) -> bool:
     if model.part("vision_config") or model.part("audio_config"):
         return True
     name = model.class_name
-    return "VL" in name or name.endswith(("Mistral3ForConditionalGeneration", "PixtralForConditionalGeneration"))
+    return "VL" in name or name.endswith(
+        ("Mistral3ForConditionalGeneration", "PixtralForConditionalGeneration")
+    )
 
 
 def encoder_is_profiled(config: EngineConfig) -> bool:
@@ -146,9 +148,12 @@ def encoder_cost(config: EngineConfig, sizes: Dimensions, stage: int) -> Encoder
     held = items * each * sizes.hidden * sizes.element_bytes / GIB
     low = _LOW_SHARE if item.sure else 0.1
     high = _HIGH_SHARE if item.sure else 2.0
-    reason = "size of the encoder's intermediates" if item.sure else "largest image of this family is not known"
+    reason = (
+        "size of the encoder's intermediates" if item.sure else "largest image of this family is not known"
+    )
     formula = (
-        f"encoder: {items} x {item.patches} patches x {sizes.element_bytes} B x (2 x {inner}/{split} + 4 x {hidden})"
+        f"encoder: {items} x {item.patches} patches x {sizes.element_bytes} B"
+        f" x (2 x {inner}/{split} + 4 x {hidden})"
         f"; outputs {items} x {each} x {sizes.hidden} x {sizes.element_bytes} B"
     )
     outputs = Band(held if item.sure else 0.0, held, held, "")

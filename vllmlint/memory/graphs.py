@@ -1,4 +1,4 @@
-"""CUDA graph memory: what is captured, what it costs, and whether the budget pays for it (vllm-memory.md 2.5)."""
+"""CUDA graph memory: what is captured, what it costs, whether the budget pays (vllm-memory.md 2.5)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ CONTEXT = Band(0.4, 0.5, 0.7, "CUDA context by driver and GPU")
 #: later (0.13 to 0.27: the Triton and FlashInfer modules are loaded while profiling).
 _ONE_GPU_V0 = Band(0.05, 0.2, 0.4, "kernels and cuBLAS by driver")
 _ONE_GPU_V1 = Band(0.02, 0.1, 0.25, "kernels and cuBLAS by driver")
-_ONE_GPU_NEW = Band(0.1, 0.2, 0.35, "kernels and cuBLAS by driver")
+_ONE_GPU_NEW = Band(0.08, 0.22, 0.4, "kernels and cuBLAS by driver")
 #: A pipeline stage without head and sampler loads fewer kernels (0.07 in 0.19.0 logs).
 _NO_SAMPLER = Band(0.04, 0.07, 0.2, "kernels by driver")
 #: Free memory that a second rank takes on top, by link. On NVLink machines from Hopper on NCCL registers
@@ -31,7 +31,7 @@ _FUSED_ALLREDUCE = Band(1.4, 1.85, 2.0, "workspace of the fused all-reduce")
 _MAYBE_FUSED_ALLREDUCE = Band(0.2, 0.4, 2.0, "the fused all-reduce came between 0.15 and 0.17")
 #: Other links: PCIe and NVLink before Hopper (0.2 to 0.35 in logs of TP 2 on A100, L40S, RTX 4090); desktop
 #: Blackwell 0.5 (0.7 with one GPU's share in 0.26-0.27 logs).
-_NCCL_OTHER = Band(0.05, 0.12, 0.6, "NCCL buffers by link")
+_NCCL_OTHER = Band(0.0, 0.12, 0.6, "NCCL buffers by link")
 _NCCL_DESKTOP_BLACKWELL = Band(0.15, 0.45, 0.7, "NCCL buffers by link")
 #: DeepEP's buffers, counted once a process (vllm-memory.md 2.6).
 _DEEPEP = Band(1.0, 2.0, 4.0, "DeepEP buffers")
@@ -114,5 +114,7 @@ def non_torch(config: EngineConfig, stage: int) -> NonTorch:
 
 
 def _uses_flashinfer(config: EngineConfig) -> bool:
-    chosen = config.request.settings.get("attention_backend") or config.request.env.get("VLLM_ATTENTION_BACKEND")
+    chosen = config.request.settings.get("attention_backend") or config.request.env.get(
+        "VLLM_ATTENTION_BACKEND"
+    )
     return isinstance(chosen, str) and chosen.upper().startswith("FLASHINFER")

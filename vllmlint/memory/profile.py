@@ -12,7 +12,7 @@ from vllmlint.engine.config import EngineConfig
 from vllmlint.memory.activation import activation
 from vllmlint.memory.band import ZERO, Band, Term, total
 from vllmlint.memory.buffers import lora_buffers, runner_buffers
-from vllmlint.memory.dimensions import UnknownDimension, dimensions
+from vllmlint.memory.dimensions import UnknownDimensionError, dimensions
 from vllmlint.memory.graphs import graph_cost
 from vllmlint.memory.non_torch import non_torch
 from vllmlint.memory.sampler import before
@@ -77,7 +77,7 @@ def profile_terms(config: EngineConfig, stage: int = 0) -> ProfileTerms:
     non_torch_term = Term("non_torch", other.charged, other.formula)
     try:
         sizes = dimensions(config)
-    except UnknownDimension as error:
+    except UnknownDimensionError as error:
         reason = str(error)
         band = Band(_UNKNOWN_ACTIVATION.low, _UNKNOWN_ACTIVATION.mid, _UNKNOWN_ACTIVATION.high, reason)
         nothing = Term("", ZERO, "")
@@ -102,7 +102,9 @@ def profile_terms(config: EngineConfig, stage: int = 0) -> ProfileTerms:
     charged_text = graphs.formula if graphs.charged is not ZERO else f"not charged: {graphs.formula}"
     return ProfileTerms(
         activation=Term("activation", peak.peak, peak.formula),
-        buffers=Term("buffers", peak.workspace.plus(kept.charged), _buffer_text(peak.workspace, kept.formula)),
+        buffers=Term(
+            "buffers", peak.workspace.plus(kept.charged), _buffer_text(peak.workspace, kept.formula)
+        ),
         non_torch=non_torch_term,
         cuda_graph=Term("cuda_graph", graphs.charged, charged_text),
         lora=Term("lora", lora, lora_text),

@@ -25,7 +25,7 @@ class LogitCost:
 
 #: bf16 logits 2, float32 copy 4, full sort: values 4, int64 indices 8, sort scratch 20.
 SORT = LogitCost(37.5, 38, 38.5, "top-k/top-p sorts the whole vocabulary")
-#: The V1 sampler of 0.8 to 0.10.1 takes FlashInfer where it is installed (official images have it), else sorts.
+#: The V1 sampler of 0.8 to 0.10.1 takes FlashInfer where it is installed, else sorts; logs show both.
 SORT_OR_FLASHINFER = LogitCost(14, 38, 38.5, "FlashInfer's sampler where it is installed, else a full sort")
 #: bf16 logits 2, float32 copy 4, probabilities 4, noise 4.
 TRITON = LogitCost(13.5, 14, 15, "top-k/top-p in a Triton or FlashInfer kernel")
@@ -99,7 +99,8 @@ def sampler_peak(config: EngineConfig, sizes: Dimensions) -> tuple[Band, str]:
     extra = _SPECULATIVE_BYTES if config.num_speculative_tokens > 0 and config.model_runner == "v1" else 0
     logits = rows * sizes.vocabulary
     bounds = [
-        (hidden + scratch + logits * each) / GIB for each in (cost.low, cost.mid + extra / 2, cost.high + extra)
+        (hidden + scratch + logits * each) / GIB
+        for each in (cost.low, cost.mid + extra / 2, cost.high + extra)
     ]
     formula = (
         f"sampler: {rows} requests x {sizes.vocabulary} logits x {cost.mid + extra / 2:g} B ({cost.reason})"
