@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -130,9 +131,10 @@ def test_rows_name_what_they_lack() -> None:
     assert isinstance(row.facts["note"], str)
 
 
-def test_one_model_takes_under_ten_milliseconds() -> None:
-    """Measured in a process of its own, from the import of the catalogue on; the best of three, since
-    the machine may be busy. The modules that every command has loaded by then are loaded before."""
+def test_one_model_takes_under_ten_milliseconds(tmp_path: Path) -> None:
+    """Measured in a process of its own, from the import of the catalogue on, with compiled modules as an
+    installation has them; the best of three, since the machine may be busy. What every command has loaded by
+    then is loaded before."""
     program = (
         "import time, json, dataclasses, functools, pathlib, vllmlint.record\n"
         "start = time.process_time()\n"
@@ -140,10 +142,10 @@ def test_one_model_takes_under_ten_milliseconds() -> None:
         "assert find_architecture('deepseek-ai/DeepSeek-V3').num_experts == 256\n"
         "print(time.process_time() - start)\n"
     )
-    best = min(
-        float(
-            subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=True).stdout
-        )
-        for _ in range(3)
-    )
-    assert best < 0.010
+    command = [sys.executable, "-X", f"pycache_prefix={tmp_path}", "-c", program]
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV_"))}
+    runs = [
+        float(subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=True).stdout)
+        for _ in range(4)
+    ]
+    assert min(runs[1:]) < 0.010

@@ -8,6 +8,7 @@ from typing import Any
 
 from vllmlint.facts.models import model_ids, model_row
 from vllmlint.models.architecture import ModelArchitecture
+from vllmlint.models.layer_types import with_layer_lists
 
 
 def catalogue_ids() -> tuple[str, ...]:
@@ -27,7 +28,7 @@ def find_architecture(model_id: str) -> ModelArchitecture | None:
     beside = {key: value for key, value in row.facts.items() if key not in ("source", "confidence")}
     return ModelArchitecture(
         row.id,
-        unpacked(row.fields),
+        with_layer_lists(unpacked(row.fields)),
         source=row.facts["source"],
         confidence=row.facts["confidence"],
         published=beside,
