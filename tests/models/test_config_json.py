@@ -525,8 +525,31 @@ def test_layer_kinds_by_rule_are_those_that_configs_state() -> None:
     assert len(checked) >= 9
 
 
+#: What rules for layer kinds and single families read.
+OF_RULES = (
+    "num_hidden_layers",
+    "sliding_window",
+    "sliding_window_pattern",
+    "no_rope_layers",
+    "no_rope_layer_interval",
+    "attention_chunk_size",
+    "full_attn_idxs",
+    "full_attention_interval",
+    "max_window_layers",
+    "use_sliding_window",
+    "layer_group_size",
+    "hybrid_override_pattern",
+    "multi_query_group_num",
+    "multi_query_attention",
+    "thinker_config",
+    "vision_config",
+)
+KINDS = [
+    "llama", "gemma3", "gemma3_text", "falcon", "x", None, "llama4_text", "lfm2", "qwen2", "bailing_hybrid",
+    "nemotron_h", "exaone4", "qwen3_next", "qwen", "chatglm", "qwen2_5_omni",
+]  # fmt: skip
 KEYS = st.sampled_from(
-    [*LLAMA, "text_config", "layer_types", "quantization_config", "n_layer", "rope_parameters"]
+    [*LLAMA, "text_config", "layer_types", "quantization_config", "n_layer", "rope_parameters", *OF_RULES]
 )
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text("a.0", max_size=3)
 JSON = st.recursive(
@@ -539,7 +562,7 @@ JSON = st.recursive(
 
 @given(
     changes=st.dictionaries(KEYS, JSON, max_size=4),
-    kind=st.sampled_from(["llama", "gemma3", "falcon", "x", None]),
+    kind=st.sampled_from(KINDS),
 )
 def test_whatever_a_config_holds_it_is_read_or_refused_with_a_reason(
     changes: dict[str, Any], kind: str | None

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
+from vllmlint.models.layer_types import MAX_LAYERS
+
 #: No model is near this; a larger number is a slip or an attack on the arithmetic.
 _LARGEST = 10**10
 Count = Annotated[StrictInt, Field(ge=1, le=_LARGEST)]
@@ -25,7 +27,7 @@ class Fields(BaseModel):
     architectures: Annotated[list[str], Field(min_length=1)] | None = None
     model_type: str | None = None
     hidden_size: Count | None = None
-    num_hidden_layers: Annotated[StrictInt, Field(ge=1, le=10_000)] | None = None
+    num_hidden_layers: Annotated[StrictInt, Field(ge=1, le=MAX_LAYERS)] | None = None
     num_attention_heads: CountOrList | None = None
     num_key_value_heads: CountOrList | None = None
     head_dim: CountOrZero | None = None

@@ -1,13 +1,14 @@
 """Which kind of attention each layer has, where a config states a rule and not the list.
 
 The rules are those of the transformers configuration classes (transformers 5.23.0,
-`models/*/configuration_*.py`, where `layer_types` is None).
+`models/*/configuration_*.py`, where `layer_types` is None). Families whose config has a list or a period of
+its own (Jamba, Kimi-Linear, MiMo, MiniMax-Text) keep it: who asks reads that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 _FULL, _WINDOW, _CHUNK, _LINEAR = (
     "full_attention",
@@ -15,6 +16,9 @@ _FULL, _WINDOW, _CHUNK, _LINEAR = (
     "chunked_attention",
     "linear_attention",
 )
+
+#: More layers than this are a slip, and not written out.
+MAX_LAYERS = 10_000
 
 #: Families whose every n-th layer has full attention and the others `kind`: the field that says n, n where
 #: the field is absent, and the kind.
@@ -55,12 +59,12 @@ def derived_layer_types(model_type: str, fields: Mapping[str, Any]) -> list[str]
     """`layer_types` of a config that leaves them out; None where no rule says so (all layers alike, or
     another list says it)."""
     layers = fields.get("num_hidden_layers")
-    if not isinstance(layers, int) or "layer_types" in fields:
+    if "layer_types" in fields or not isinstance(layers, int) or not 0 < layers <= MAX_LAYERS:
         return None
     if model_type in _EVERY_NTH:
         return _every_nth(model_type, fields, layers)
     if model_type in _WINDOW_ABOVE and fields.get("use_sliding_window") is True:
-        first = fields.get("max_window_layers", layers)
+        first = _count(fields, "max_window_layers", layers)
         return [_WINDOW if at >= first and fields.get("sliding_window") else _FULL for at in range(layers)]
     rule = _OTHER.get(model_type)
     return None if rule is None else rule(fields, layers)
@@ -79,9 +83,9 @@ def _every_nth(model_type: str, fields: Mapping[str, Any], layers: int) -> list[
     stated = fields.get(name, usual) if name else usual
     if kind == _WINDOW and not fields.get("sliding_window"):
         return None
-    if isinstance(stated, str):  # EXAONE 4: "LLLG", one letter a layer, G(lobal)
+    if isinstance(stated, str) and stated:  # EXAONE 4: "LLLG", one letter a layer, G(lobal)
         return [_FULL if stated[at % len(stated)] == "G" else kind for at in range(layers)]
-    if not isinstance(stated, int) or stated < 1:
+    if not isinstance(stated, int) or isinstance(stated, bool) or stated < 1:
         return None
     kinds = [kind if (at + 1) % stated else _FULL for at in range(layers)]
     if model_type == "gemma4_text":
@@ -93,9 +97,10 @@ def _llama4(fields: Mapping[str, Any], layers: int) -> list[str] | None:
     """`no_rope_layers` holds 1 where a layer has rope, and those attend in chunks."""
     if not fields.get("attention_chunk_size"):
         return None
-    interval = fields.get("no_rope_layer_interval", 4)
-    stated = fields.get("no_rope_layers") or [int((at + 1) % interval != 0) for at in range(layers)]
-    return [_CHUNK if has_rope else _FULL for has_rope in stated]
+    interval = _count(fields, "no_rope_layer_interval", 4)
+    usual = [int((at + 1) % interval != 0) for at in range(layers)]
+    stated = fields.get("no_rope_layers")
+    return [_CHUNK if has_rope else _FULL for has_rope in (stated if _is_list(stated) else usual)]
 
 
 def _cwm(fields: Mapping[str, Any], layers: int) -> list[str] | None:
@@ -103,63 +108,36 @@ def _cwm(fields: Mapping[str, Any], layers: int) -> list[str] | None:
 
 
 def _modernbert(fields: Mapping[str, Any], layers: int) -> list[str] | None:
-    every = fields.get("global_attn_every_n_layers", 3)
+    every = _count(fields, "global_attn_every_n_layers", 3)
     return [_WINDOW if at % every else _FULL for at in range(layers)]
-
-
-def _mimo_v2(fields: Mapping[str, Any], layers: int) -> list[str] | None:
-    """The repository's own config.json says it in `hybrid_layer_pattern` (1 is a window layer)."""
-    stated = fields.get("hybrid_layer_pattern")
-    if not isinstance(stated, list):
-        return None
-    return [_WINDOW if window else _FULL for window in stated]
-
-
-def _kimi_linear(fields: Mapping[str, Any], layers: int) -> list[str] | None:
-    """The lists of `linear_attn_config` count layers from 1."""
-    linear = fields.get("linear_attn_config")
-    full = linear.get("full_attn_layers") if isinstance(linear, Mapping) else None
-    return None if full is None else [_FULL if at + 1 in full else _LINEAR for at in range(layers)]
 
 
 def _lfm2(fields: Mapping[str, Any], layers: int) -> list[str] | None:
     full = fields.get("full_attn_idxs")
-    return None if full is None else [_FULL if at in full else "conv" for at in range(layers)]
-
-
-def _minimax(fields: Mapping[str, Any], layers: int) -> list[str] | None:
-    """MiniMax-Text-01's own config.json says it in `attn_type_list` (0 is linear attention)."""
-    stated = fields.get("attn_type_list")
-    return None if not isinstance(stated, list) else [_FULL if kind else _LINEAR for kind in stated]
-
-
-def _jamba(fields: Mapping[str, Any], layers: int) -> list[str] | None:
-    period, offset = fields.get("attn_layer_period", 8), fields.get("attn_layer_offset", 4)
-    return [_FULL if at % period == offset else _LINEAR for at in range(layers)]
-
-
-def _bamba(fields: Mapping[str, Any], layers: int) -> list[str] | None:
-    full = fields.get("attn_layer_indices") or ()
-    return [_FULL if at in full else _LINEAR for at in range(layers)]
+    return [_FULL if at in full else "conv" for at in range(layers)] if _is_list(full) else None
 
 
 def _bailing_hybrid(fields: Mapping[str, Any], layers: int) -> list[str] | None:
-    size = fields.get("layer_group_size")
+    size = _count(fields, "layer_group_size", 0)
     return None if not size else [_LINEAR if (at + 1) % size else _FULL for at in range(layers)]
+
+
+def _count(fields: Mapping[str, Any], name: str, usual: int) -> int:
+    """A stated number; the usual one where the field is absent or something else."""
+    stated = fields.get(name)
+    return stated if isinstance(stated, int) and not isinstance(stated, bool) and stated > 0 else usual
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether the config has a list with something in it (Llama 4 writes `[]` for the usual one)."""
+    return isinstance(value, list) and bool(value)
 
 
 _OTHER: dict[str, Callable[[Mapping[str, Any], int], list[str] | None]] = {
     "llama4_text": _llama4,
     "cwm": _cwm,
     "modernbert": _modernbert,
-    "mimo_v2_flash": _mimo_v2,
-    "kimi_linear": _kimi_linear,
     "lfm2": _lfm2,
     "lfm2_moe": _lfm2,
-    "minimax": _minimax,
-    "minimax_m1": _minimax,
-    "minimax_text_01": _minimax,
-    "jamba": _jamba,
-    "bamba": _bamba,
     "bailing_hybrid": _bailing_hybrid,
 }
