@@ -79,7 +79,8 @@ def main() -> int:
             off = "cannot tell" if percent is None else f"{percent:+.3f} %"
             why = "" if within else f"  {reason(row)}"
             print(
-                f"{row.architecture.id:52} stated {row.stated:>17,} computed {row.computed or 0:>17,} {off}{why}"
+                f"{row.architecture.id:52} stated {row.stated:>17,}"
+                f" computed {row.computed or 0:>17,} {off}{why}"
             )
     print(
         f"within {options.limit} %: {near} of {total} ({100 * near / total:.1f} %), to the parameter: {exact}"
