@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
+from vllmlint.contract.globs import matches_glob
 from vllmlint.contract.schema import field_texts
-from vllmlint.contract.settings import Contract, Environment, camel_case, environment_of, matches_glob
+from vllmlint.contract.settings import Contract, Environment, camel_case, environment_of
 
 
 @pytest.mark.parametrize("module", ["settings", "discovery"])

@@ -38,7 +38,8 @@ def by_rule_name(contract: Contract) -> None:
 
 def contradictions(contract: Contract, root: Mapping) -> list[Problem]:
     """Everything wrong with a contract that `root` says in the right shape."""
-    problems = [*_unknown_pools(contract, root), *_entries_without_effect(root)]
+    problems = [*_unknown_pools(contract, root), *_unknown_hardware(contract, root)]
+    problems += _entries_without_effect(root)
     if _has_rules():
         problems += _unknown_rules(root)
         problems += _wrong_options(root)
@@ -64,6 +65,29 @@ def _unknown_pools(contract: Contract, root: Mapping) -> Iterator[Problem]:
             if pool.text not in contract.node_pools:
                 hint = suggestion(pool.text, contract.node_pools) or ": `nodePools` has no such pool"
                 yield Problem(INVALID, pool.content, f"unknown node pool `{pool.text}`{hint}")
+
+
+def _unknown_hardware(contract: Contract, root: Mapping) -> Iterator[Problem]:
+    """GPUs that nobody knows and whose memory is not stated, and slices that no such card can be cut into."""
+    pools = {name: pool for name, pool in contract.node_pools.items() if pool.gpu is not None}
+    if not pools:
+        return
+    from vllmlint.hardware.gpus import find_gpu, mig_profiles, mig_slice, nearest_gpu
+
+    for name, pool in pools.items():
+        cards = find_gpu(pool.gpu or "")
+        gpu, mig = (root.scalar("nodePools", name, key) for key in ("gpu", "mig"))
+        if not cards and pool.gpu_memory_gib is None and gpu is not None:
+            near = nearest_gpu(gpu.text)
+            hint = f": did you mean `{near}`?" if near else ""
+            help_text = "A GPU that vllmlint does not know needs `gpuMemoryGib` beside it."
+            yield Problem(INVALID, gpu.content, f"unknown GPU `{gpu.text}`{hint}", help_text)
+        if cards and pool.mig is not None and mig is not None:
+            if any(mig_slice(card, pool.mig) is not None for card in cards):
+                continue
+            known = dict.fromkeys(profile for card in cards for profile in mig_profiles(card))
+            has = f"it has {', '.join(f'`{one}`' for one in known)}" if known else "it cannot be cut"
+            yield Problem(INVALID, mig.content, f"`{pool.gpu}` has no MIG profile `{mig.text}`: {has}")
 
 
 def _unknown_rules(root: Mapping) -> Iterator[Problem]:

@@ -8,12 +8,11 @@ become camelCase there, the text under each field becomes its description.
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Callable
 from dataclasses import field
-from functools import cache
 from typing import Annotated, Any, Literal, TypeAlias
 
+from vllmlint.contract.globs import matches_glob
 from vllmlint.record import record
 from vllmlint.severity import Confidence, Severity
 
@@ -70,12 +69,14 @@ _QUANTITY = Pattern(
     "a Kubernetes quantity such as 96, 500m or 1Ti",
     numbers=True,
 )
+_KUBERNETES = Pattern(r"^[0-9]+\.[0-9]+(\.[0-9]+)?$", "a Kubernetes version such as 1.34", numbers=True)
 #: What is wanted where a text does not have a pattern.
-WANTED = {kind.pattern: kind.wanted for kind in (_TEXT, _RELEASE, _QUANTITY)}
+WANTED = {kind.pattern: kind.wanted for kind in (_TEXT, _RELEASE, _QUANTITY, _KUBERNETES)}
 
 Text = Annotated[str, _TEXT]
 Release = Annotated[str, _RELEASE]
 Quantity = Annotated[str, _QUANTITY]
+KubernetesVersion = Annotated[str, _KUBERNETES]
 Count = Annotated[int, AtLeast(1)]
 CountOrZero = Annotated[int, AtLeast(0)]
 Amount = Annotated[float, AtLeast(0, above=True)]
@@ -165,6 +166,10 @@ class Sharing:
     """Time slices (no memory limit between the pods) or the multi-process service (an equal share each)."""
     replicas: Count
     """How many times each GPU is advertised."""
+    rename_by_default: bool = False
+    """Whether the resource is renamed to `nvidia.com/gpu.shared`, as the device plugin's setting says."""
+    fail_requests_greater_than_one: bool = False
+    """Whether the device plugin refuses a container that asks for more than one of the shares."""
 
 
 @record
@@ -178,7 +183,10 @@ class NodePool:
     taints: tuple[Taint, ...] = ()
     """Taints of every node of the pool."""
     gpu: Text | None = None
-    """The GPU's profile, for example `nvidia-a100-80gb-sxm`; unset: nodes without GPUs, or unknown ones."""
+    """The GPU, for example `nvidia-a100-80gb-sxm`; a name of several cards (`A100`) leaves them all possible;
+    unset: what `instanceType` has, or what the labels name."""
+    instance_type: Text | None = None
+    """The cloud's machine type, for example `p4de.24xlarge`; it tells GPUs, cpu and memory that are unset."""
     gpu_memory_gib: Amount | None = None
     """GiB that one GPU reports; unset: what its profile says."""
     gpus_per_node: CountOrZero | None = None
@@ -193,10 +201,20 @@ class NodePool:
     """Memory of one node, as a quantity."""
     ephemeral_storage: Quantity | None = None
     """Ephemeral storage of one node, as a quantity."""
+    resources: dict[str, Quantity] = field(default_factory=dict)
+    """What else one node offers, by resource name, for example `rdma/ib: 8`."""
     mig: Text | None = None
     """The MIG profile that every GPU of the pool is cut into, for example `3g.40gb`; unset: whole GPUs."""
     sharing: Sharing | None = None
     """How a GPU is shared between pods; unset: one pod a GPU."""
+    mig_strategy: Literal["single", "mixed"] | None = None
+    """How slices are asked for: as `nvidia.com/gpu` (`single`) or by profile (`mixed`); unset: unknown."""
+    interconnect: Literal["nvlink", "pcie"] | None = None
+    """How the GPUs of a node are joined; unset: as the GPU's profile says."""
+    platform: Text | None = None
+    """The managed Kubernetes, for example `gke`, `eks` or `aks`; unset: what the labels tell."""
+    kubernetes: KubernetesVersion | None = None
+    """The version of Kubernetes on the nodes, for example `1.34`; unset: unknown."""
     driver: Text | None = None
     """The GPU driver's version on the nodes, for example `550.90.07`; unset: unknown."""
 
@@ -336,58 +354,6 @@ class Contract:
     """The lowest severity that fails a run."""
     min_confidence: Confidence = "low"
     """The lowest confidence that is shown."""
-
-
-def matches_glob(path: str, pattern: str) -> bool:
-    """Whether a `/`-separated relative path, or a directory above it, has the pattern.
-
-    As in `.gitignore`: `*` and `?` stop at `/`, `**` between slashes is any number of directories,
-    `[ab]` and `[!ab]` are one character. A pattern without `/` inside matches at any depth, a
-    pattern that names a directory matches everything below it.
-    """
-    return _glob(pattern).match(path.removeprefix("./")) is not None
-
-
-@cache
-def _glob(pattern: str) -> re.Pattern[str]:
-    only_directories = pattern.endswith("/")
-    body = pattern.removeprefix("./").strip("/")
-    if body in {"", "."}:
-        return re.compile(".*", re.DOTALL)
-    anchored = "/" in body or pattern.startswith(("/", "./"))
-    parts = body.split("/")
-    out = "" if anchored else "(?:.*/)?"
-    for number, part in enumerate(parts):
-        last = number == len(parts) - 1
-        if part == "**":
-            out += ".*" if last else "(?:[^/]+/)*"
-        else:
-            out += _glob_part(part) + ("" if last else "/")
-    return re.compile(out + ("/.*" if only_directories else "(?:/.*)?") + r"\Z", re.DOTALL)
-
-
-def _glob_part(part: str) -> str:
-    out, at = "", 0
-    while at < len(part):
-        char = part[at]
-        end = part.find("]", at + 2 + part.startswith("!", at + 1)) if char == "[" else -1
-        if end > 0:
-            negated = part[at + 1] == "!"
-            members = re.escape(part[at + 1 + negated : end]).replace(r"\-", "-")
-            out += _character(f"(?!/)[{'^' * negated}{members}]", part[at : end + 1])
-            at = end
-        else:
-            out += {"*": "[^/]*", "?": "[^/]"}.get(char, re.escape(char))
-        at += 1
-    return out
-
-
-def _character(expression: str, written: str) -> str:
-    try:
-        re.compile(expression)
-    except re.error:  # a range that runs backwards, as in `[z-a]`
-        return re.escape(written)
-    return expression
 
 
 def environment_of(contract: Contract, relative_path: str) -> str | None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from vllmlint.contract.settings import Contract, ObjectRules, PathRules, SeveritySetting, matches_glob
+from vllmlint.contract.globs import matches_glob
+from vllmlint.contract.settings import Contract, ObjectRules, PathRules, SeveritySetting
 from vllmlint.finding import Finding
 from vllmlint.lint.engine import Hit, fingerprint_key, report
 from vllmlint.lint.result import Reported
