@@ -19,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from vllmlint.serving.release import Release  # noqa: E402
+from vllmlint.serving.release import Release
 
 TARGET = Path(__file__).resolve().parent.parent / "vllmlint" / "facts" / "architectures.json"
 #: Interface classes and class attributes -> the letter they are written as.
@@ -43,7 +43,7 @@ ATTRIBUTES = {
 }
 ABOUT = (
     "Which architectures vLLM's registry names, release by release, and what their classes support. A row is "
-    "a list of [index into releases, letters]: from that release on, '-' where the registry does not name it. "
+    "a list of [index into releases, letters]: from that release on; '-' where the registry has it not. "
     "g generates text, p pools, m multimodal, h hybrid, f attention-free, P pipeline parallel, M prefix "
     "caching of Mamba state in mode 'all', 0 V0 engine only, e encoder-only attention; C/A default sequence "
     "pooling CLS/MEAN, S token pooling STEP. Written by scripts/build_architectures.py from vLLM's source "
@@ -190,7 +190,7 @@ def main() -> None:
         for name in sorted({*served, *rows}):
             letters = served.get(name, "-")
             row = rows.setdefault(name, [])
-            if not row and letters != "-" or row and row[-1][1] != letters:
+            if (not row and letters != "-") or (row and row[-1][1] != letters):
                 row.append([index, letters])
     lines = [
         "{",

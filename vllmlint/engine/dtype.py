@@ -1,0 +1,66 @@
+"""The model's dtype (`_get_and_verify_dtype` of `vllm/config/model.py`)."""
+
+from __future__ import annotations
+
+from vllmlint.engine.errors import RefusedError
+from vllmlint.engine.given import Given
+
+_NAMES = {
+    "half": "float16",
+    "float16": "float16",
+    "float": "float32",
+    "float32": "float32",
+    "bfloat16": "bfloat16",
+}
+#: Model types that vLLM does not run in float16 (`_FLOAT16_NOT_SUPPORTED_MODELS`, 0.9.0 on).
+_NO_FLOAT16 = frozenset({"gemma2", "gemma3", "gemma3_text", "glm4", "plamo2"})
+#: The first compute capability with bfloat16 (`CudaPlatform.supported_dtypes`).
+AMPERE = 80
+#: Before this release a float32 checkpoint ran in float16, and no family refused float16.
+_FAMILIES_REFUSE_SINCE = "0.9.0"
+
+
+def config_dtype(given: Given) -> str:
+    """What the checkpoint states: `dtype`, `torch_dtype`, that of the vision tower, else float32."""
+    architecture = given.architecture
+    stated = architecture.get("torch_dtype") or architecture.get("dtype")
+    if stated is None:
+        stated = architecture.part("vision_config").get("torch_dtype")
+    return _NAMES.get(str(stated).removeprefix("torch."), "float32")
+
+
+def resolve_dtype(given: Given, pooling: bool) -> str:
+    """The dtype the model runs in; RefusedError for one its family does not run in.
+
+    bfloat16 asked for on an older GPU is not refused here but by the worker (`device.py`).
+    """
+    asked = (given.text("dtype") or "auto").lower()
+    refusing = given.since(_FAMILIES_REFUSE_SINCE) and _whole_type(given) in _NO_FLOAT16
+    dtype = _automatic(given, pooling, refusing) if asked == "auto" else _NAMES.get(asked, asked)
+    if dtype == "float16" and refusing:
+        raise RefusedError(
+            "float16-unsupported-model",
+            f"The model type '{_whole_type(given)}' does not support float16. Reason: Numerical instability. "
+            "Please use bfloat16 or float32 instead.",
+            "dtype",
+        )
+    return dtype
+
+
+def _whole_type(given: Given) -> str:
+    return given.architecture.text("model_type")
+
+
+def _automatic(given: Given, pooling: bool, refusing: bool) -> str:
+    stated = config_dtype(given)
+    if not given.since(_FAMILIES_REFUSE_SINCE):
+        return "float16" if stated == "float32" else stated
+    supported = ["bfloat16", "float16", "float32"]
+    if given.capability is not None and given.capability < AMPERE:
+        supported.remove("bfloat16")
+    if refusing:
+        supported.remove("float16")
+    preferred = "float16" if pooling and "float16" in supported else supported[0]
+    if stated == "float32":
+        return preferred
+    return stated if stated in supported else preferred
