@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from vllmlint.checks._hub import downloads_from_hub, ends_with_pod, has_mirror, holds_data, keeping_mounts
 from vllmlint.facts.images import is_official
 from vllmlint.finding import Edit, Finding, Fix, Related, where
 from vllmlint.kube.pods import Mount
@@ -14,10 +15,6 @@ from vllmlint.serving.cache_paths import CACHE_VARIABLES, CachePath, hub_cache
 from vllmlint.serving.server import Server
 from vllmlint.world import World
 
-#: Volumes that end with the pod (a generic `ephemeral` one is deleted with it).
-_WITH_THE_POD = frozenset({"emptyDir", "ephemeral"})
-#: Volumes that no model is ever written to.
-_NO_DATA = frozenset({"configMap", "secret", "projected", "downwardAPI"})
 #: Directories that only the hub's library uses.
 _HUB_DIRECTORY = re.compile(r"hugging-?_?face|(?:^|[/_-])hf(?:$|[/_-])", re.IGNORECASE)
 #: What people call a volume that is meant to hold models.
@@ -38,23 +35,22 @@ _CACHE_SETTING = {
     "HF_HUB_CACHE": "HF_HUB_CACHE",
     "HUGGINGFACE_HUB_CACHE": "HF_HUB_CACHE",
 }
-_TRUE = frozenset({"1", "true", "yes", "on"})
 #: A model's size in its name (`Qwen3-0.6B`, `opt-125m`); `A3B` in `30B-A3B` counts active parameters.
 _SIZE_IN_NAME = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)([bm])(?![A-Za-z0-9])", re.IGNORECASE)
 
 
 def cache_path_mismatch(server: Server, world: World) -> Iterator[Finding]:
     """A volume for models that the downloads do not go to."""
-    if not _downloads(server):
+    if not downloads_from_hub(server):
         return
     cache = hub_cache(server)
     if cache.path is None:
         return
     held = server.container.mount_of(cache.path)
-    if held is not None and not _ends_with_pod(held):
+    if held is not None and not ends_with_pod(held):
         return
     unused = next((mount for mount in server.container.mounts if _is_missed(mount, cache.path, server)), None)
-    if unused is None or (held is not None and _ends_with_pod(unused)):
+    if unused is None or (held is not None and ends_with_pod(unused)):
         return
     note = _note(unused, server)
     certain = bool(note or _HUB_DIRECTORY.search(unused.path)) and not cache.assumptions
@@ -75,7 +71,7 @@ def cache_path_mismatch(server: Server, world: World) -> Iterator[Finding]:
 
 def model_cache_not_persistent(server: Server, world: World) -> Iterator[Finding]:
     """A model from the hub with no volume that outlives the pod under it."""
-    if not _downloads(server) or server.workload.is_batch or _has_mirror(server):
+    if not downloads_from_hub(server) or server.workload.is_batch or has_mirror(server):
         return
     size = _billions(server.model.id)
     if size is not None and size < world.option(
@@ -83,14 +79,9 @@ def model_cache_not_persistent(server: Server, world: World) -> Iterator[Finding
     ):
         return
     cache = hub_cache(server)
-    mounts = server.container.mounts
-    held = server.container.mount_of(cache.path) if cache.path is not None else None
-    # where the path cannot be told, it still lies in no volume that stays when there is none
-    considered = (
-        [held] if cache.path is not None else [m for m in mounts if m.volume is None or _holds_data(m)]
-    )
-    if any(mount is not None and not _ends_with_pod(mount) for mount in considered):
+    if keeping_mounts(server):
         return
+    held = server.container.mount_of(cache.path) if cache.path is not None else None
     official = server.image is not None and is_official(server.image.full_repository)
     related = []
     if held is not None and server.model.place is not None:
@@ -112,30 +103,6 @@ def model_cache_not_persistent(server: Server, world: World) -> Iterator[Finding
     )
 
 
-def _downloads(server: Server) -> bool:
-    """Whether the server surely gets a model from the hub, and nobody else mounts volumes into its pods."""
-    if server.workload.carrier == "other" or not server.arguments_known or server.model.kind != "hub":
-        return False
-    if any(_is_on(server, name) for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")):
-        return False
-    load_format = server.get("load_format")
-    return not load_format.known or load_format.value not in {"dummy", "tensorizer"}
-
-
-def _is_on(server: Server, name: str) -> bool:
-    variable = server.env.get(name)
-    return variable is not None and (variable.value or "").strip().lower() in _TRUE
-
-
-def _has_mirror(server: Server) -> bool:
-    """Whether models come from a mirror of the hub inside the cluster."""
-    endpoint = server.env.get("HF_ENDPOINT")
-    if endpoint is None:
-        return False
-    host = re.split(r"[:/]", (endpoint.value or "").rpartition("://")[2])[0]
-    return "." not in host or host.endswith((".svc", ".local", ".internal"))
-
-
 def _billions(model: str) -> float | None:
     """Parameters in billions as the model's name states them; None when it does not."""
     match = _SIZE_IN_NAME.search(model)
@@ -144,22 +111,9 @@ def _billions(model: str) -> float | None:
     return float(match[1]) / (1000 if match[2] in "mM" else 1)
 
 
-def _holds_data(mount: Mount) -> bool:
-    return (
-        mount.volume is not None
-        and mount.volume.kind not in _NO_DATA
-        and not mount.path.startswith("/dev/shm")
-    )
-
-
-def _ends_with_pod(mount: Mount) -> bool:
-    """Whether the volume is surely deleted with the pod; an undeclared one is injected by somebody."""
-    return mount.volume is not None and mount.volume.kind in _WITH_THE_POD
-
-
 def _is_missed(mount: Mount, cache: str, server: Server) -> bool:
     """Whether a mount was meant for models, though the cache lies elsewhere and nothing names it."""
-    if not _holds_data(mount) or mount.path == "/" or mount.volume is None:
+    if not holds_data(mount) or mount.path == "/" or mount.volume is None:
         return False
     if (
         mount.holds(cache)
@@ -172,7 +126,7 @@ def _is_missed(mount: Mount, cache: str, server: Server) -> bool:
     if _HUB_DIRECTORY.search(mount.path):
         return True
     names = (mount.path, mount.name, mount.volume.claim_name or "")
-    return not _ends_with_pod(mount) and any(
+    return not ends_with_pod(mount) and any(
         _MODEL_NAME.search(name) and not _OTHER_PURPOSE.search(name) for name in names
     )
 
