@@ -81,8 +81,9 @@ def test_v1_consumed_line_of_0_31() -> None:
 
 
 def test_arguments_that_are_cut_off() -> None:
-    """Some collectors cut long lines: what is whole is kept, what stands in inner brackets is not mistaken."""
-    text = "non-default args: {'model': 'org/m', 'limit_mm_per_prompt': {'image': 2}, 'max_model_len': 4096, 'ser"
+    """Some collectors cut long lines: what is whole is kept, inner brackets are not mistaken for it."""
+    text = "non-default args: {'model': 'org/m', 'limit_mm_per_prompt': {'image': 2}, "
+    text += "'max_model_len': 4096, 'ser"
     assert read_startup_log(text).settings == {"model": "org/m", "max_model_len": 4096}
 
 
