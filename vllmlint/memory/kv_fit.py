@@ -1,0 +1,91 @@
+"""Whether one request fits, how many blocks there are, and what vLLM logs of it, release by release.
+
+vLLM 0.33.0: `v1/core/kv_cache_planning.py`; before: `v1/core/kv_cache_utils.py` (vllm-memory.md 3.3, 3.9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from vllmlint.memory.kv_groups import Group, Specs
+from vllmlint.memory.kv_packed import early_block_bytes, tuple_bytes
+from vllmlint.memory.kv_spec import Demand, blocks_per_request, bytes_per_request, cdiv, round_up
+from vllmlint.serving.release import Release
+
+
+def block_bytes(groups: Sequence[Group], release: Release, packed_layout: bool) -> int:
+    """What one block id costs on a stage."""
+    if release.at_least("0.29.0"):
+        widest = max(sum(spec.page_bytes for spec in group.specs if group.layers) for group in groups)
+        strides = [spec.stride_bytes for group in groups for spec in group.specs]
+        for stride in strides if packed_layout else ():
+            widest = round_up(widest, stride)
+        return widest
+    if len(groups) == 1 and groups[0].uniform:
+        return groups[0].page_bytes
+    if all(group.uniform for group in groups):
+        return early_block_bytes(groups, release)
+    return groups[0].spec.page_bytes * max(len(group.layers) for group in groups)
+
+
+def group_blocks(group: Group, demand: Demand) -> int:
+    """The blocks one request claims of a group."""
+    if group.uniform:
+        return max(blocks_per_request(spec, demand) for spec in group.specs)
+    return blocks_per_request(group.spec, demand)
+
+
+def needed_bytes(groups: Sequence[Group], demand: Demand, release: Release, packed_layout: bool) -> int:
+    """What the start check compares with the memory of a stage, for one request at full length (3.9)."""
+    if not groups:
+        return 0
+    if release.at_least("0.29.0"):
+        blocks = sum(group_blocks(group, demand) for group in groups)
+        return block_bytes(groups, release, packed_layout) * blocks
+    if len(groups) == 1 and groups[0].uniform:
+        return sum(bytes_per_request(spec, demand) for spec in groups[0].specs)
+    if all(group.uniform for group in groups):
+        return tuple_bytes(groups) * sum(group_blocks(group, demand) for group in groups)
+    page = groups[0].spec.page_bytes
+    longest = max(len(group.layers) for group in groups)
+    # 0.14 to 0.18 ask for the first group alone (vllm-memory.md 3.9).
+    counted = groups if release.at_least("0.19.0") else groups[:1]
+    return longest * page * sum(cdiv(bytes_per_request(group.spec, demand), page) for group in counted)
+
+
+def needed_bytes_by_layer(specs: Specs, demand: Demand) -> int:
+    """The same in releases before 0.14, which add up the layers of a stage before any grouping."""
+    return sum(bytes_per_request(spec, demand) for spec in specs.values())
+
+
+def blocks_per_full_request(groups: Sequence[Group], demand: Demand, release: Release) -> int:
+    """By what the number of blocks is divided to get the maximum concurrency."""
+    if release.at_least("0.27.0"):
+        return sum(group_blocks(group, demand) for group in groups)
+    longest = max(len(group.layers) for group in groups)
+    claimed = sum(group_blocks(group, demand) * group.page_bytes for group in groups)
+    return cdiv(longest * claimed, groups[0].page_bytes * longest)
+
+
+def logged_tokens(
+    num_blocks: int, groups: Sequence[Group], concurrency: float, demand: Demand, release: Release, ranks: int
+) -> int:
+    """The number in the log line "GPU KV cache size", which changed in 0.20.2; `ranks` share tokens."""
+    if release.at_least("0.20.2"):
+        return int(concurrency * demand.max_model_len)
+    smallest = min(group.spec.block_size for group in groups)
+    return num_blocks // len(groups) * smallest * ranks
+
+
+def longest_that_fits(demand: Demand, available_bytes: int, needed_at: Callable[[Demand], int]) -> int:
+    """The largest length in [1, max_model_len] whose need fits, by vLLM's own bisection; 0 if none does."""
+    left, right, result = 1, demand.max_model_len, 0
+    if needed_at(demand.at(1)) > available_bytes:
+        return 0
+    while left <= right:
+        middle = (left + right) // 2
+        if needed_at(demand.at(middle)) <= available_bytes:
+            result, left = middle, middle + 1
+        else:
+            right = middle - 1
+    return result
