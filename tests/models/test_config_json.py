@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from vllmlint.facts.models import model_row
 from vllmlint.models.architecture import ModelArchitecture
 from vllmlint.models.catalogue import catalogue_ids, unpacked
+from vllmlint.models.config_files import ModelFiles
 from vllmlint.models.config_json import (
     ConfigError,
-    ModelFiles,
     architecture_from_config,
     architecture_from_files,
     looks_like_a_model,

@@ -16,12 +16,16 @@ def catalogue_ids() -> tuple[str, ...]:
     return model_ids()
 
 
-@cache
 def find_architecture(model_id: str) -> ModelArchitecture | None:
     """The architecture of a hub id (case does not matter); None where the catalogue has none.
 
     Exact ids alone: `vllmlint.models.lookup` knows prefixes, mirrors and the contract's names.
     """
+    return _architecture(model_id.lower())
+
+
+@cache
+def _architecture(model_id: str) -> ModelArchitecture | None:
     row = model_row(model_id)
     if row is None:
         return None

@@ -8,15 +8,11 @@ from typing import Any
 
 from vllmlint.models.architecture import ModelArchitecture
 from vllmlint.models.config_fields import common_fields
+from vllmlint.models.config_files import CONFIG_FILE, ModelFiles
 from vllmlint.models.config_quantization import quantization_fields
-from vllmlint.record import record
 
 #: Without these nothing can be worked out. Attention-free models have no heads.
 _NEEDED = ("hidden_size", "vocab_size")
-#: The files of a checkpoint that say what it is, and the field of `ModelFiles` that holds each.
-CONFIG_FILE = "config.json"
-INDEX_FILE = "model.safetensors.index.json"
-HF_QUANT_FILE = "hf_quant_config.json"
 
 
 class ConfigError(ValueError):
@@ -28,23 +24,6 @@ class ConfigError(ValueError):
         self.source = source
         self.key = key
         self.reason = reason
-
-
-@record
-class ModelFiles:
-    """What was read of one checkpoint: texts as they lie in the files, `source` in words for people.
-
-    `index` is model.safetensors.index.json, `hf_quant_config` ModelOpt's separate file, `revision` the commit
-    that the files belong to. `total_bytes` is the size of the weight files where somebody else tells it.
-    """
-
-    source: str
-    config: str
-    index: str | None = None
-    hf_quant_config: str | None = None
-    revision: str | None = None
-    total_bytes: int | None = None
-    gated: bool | None = None
 
 
 def architecture_from_files(files: ModelFiles, model_id: str = "") -> ModelArchitecture:
