@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vllmlint.models.architecture import ModelArchitecture
 from vllmlint.models.modules.layers import feedforward_kinds, mixer_kinds, one_layer
-from vllmlint.models.modules.module import Module, vector, whole
+from vllmlint.models.modules.module import Module, column, vector, whole
 
 _COUNTS = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules")
 
@@ -25,9 +25,11 @@ def mtp_modules(architecture: ModelArchitecture) -> list[Module]:
     like = [layer for layer, mixer in enumerate(mixers) if mixer in ("attention", "sliding")]
     layer = like[-1] if like else len(mixers) - 1
     block = blocks[-1] if blocks[layer] == "none" else blocks[layer]
+    # Qwen's is column parallel (`fc`), DeepSeek's and those made like it an ordinary linear layer
+    projection = column if architecture.model_type.startswith("qwen") else whole
     modules = [
         vector("norms_in", 3 * hidden),
-        whole("eh_proj", hidden, 2 * hidden),
+        projection("eh_proj", hidden, 2 * hidden),
         *one_layer(architecture, layer, mixers[layer], block),
     ]
     return [
