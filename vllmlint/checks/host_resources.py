@@ -94,10 +94,9 @@ def cpu_request_too_small(server: Server, world: World) -> Iterator[Finding]:
     asked = f"`cpu: {node.text}` is" if node is not None else "no CPU is"
     yield Finding(
         node.content if node is not None else _resources_place(server.container),
-        f"{asked} reserved for {plural(processes, 'GPU process', 'es')}, which poll all the time, the engine "
-        "core "
-        "and the API server: on a busy node tokenisation and the engine's loop wait for each other, the GPU "
-        "idles, and /health may time out",
+        f"{asked} reserved for the engine core, the API server and "
+        f"{plural(processes, 'busy GPU process', 'es')}: on a busy node tokenisation and the engine's loop "
+        "wait for each other, the GPU idles, and /health may time out",
         f'Write `requests: {{cpu: "{wanted}"}}` or more (2 + one for each GPU).',
         f"{wanted} wanted",
         severity=severity,

@@ -53,21 +53,31 @@ def _of_server(server: Server) -> Iterator[LostInput]:
             " (set vllm.release or images.releases in vllmlint.yaml)",
         )
     if not server.arguments_known:
-        unknown = next(
-            (word for word in server.invocation.words if word.text is None or "\0" in word.text), None
-        )
-        place = unknown.place if unknown is not None else server.anchor
-        yield row(
-            place,
-            f"argument {place.text.strip()!r}",
-            "its value is not known: rules that need it are not applied",
-        )
+        yield row(*_unread_arguments(server))
     if server.model.kind == "unknown" and server.model.id:
         yield row(
             server.model.place or server.anchor,
             f"model {server.model.id!r}",
             "holds a placeholder: model rules are not applied",
         )
+
+
+def _unread_arguments(server: Server) -> tuple[Place, str, str]:
+    """Why the command line is not known whole: a `--config` file, or a word without a value."""
+    config = server.arguments.config
+    if config is not None and not config.expanded:
+        place = server.word_place(config.word) if config.word is not None else server.anchor
+        named = f"file {config.path!r} of `--config`" if config.path else "the file of `--config`"
+        return (
+            place,
+            named,
+            "is not among the manifests: rules that need settings it may hold are not applied",
+        )
+    words = server.invocation.words
+    unknown = next((word for word in words if word.text is None or "\0" in word.text), None)
+    place = unknown.place if unknown is not None else server.anchor
+    effect = "its value is not known: rules that need it are not applied"
+    return place, f"argument {place.text.strip()!r}", effect
 
 
 def _placeholders(workload: Workload, world: World) -> Iterator[LostInput]:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+from vllmlint.contract.globs import matches_glob
 from vllmlint.contract.settings import (
     Contract,
     ObjectRules,
     PathRules,
     RuleSettings,
     SeveritySetting,
-    matches_glob,
 )
 from vllmlint.rulebook import Rule, all_rules, find_rule, sections
 from vllmlint.severity import Severity
