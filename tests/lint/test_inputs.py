@@ -21,7 +21,10 @@ spec:
 
 
 def lost(
-    directory: Path, image: str = "vllm/vllm-openai:v0.33.0", command: str = "args: [--model=org/m]", pod: str = ""
+    directory: Path,
+    image: str = "vllm/vllm-openai:v0.33.0",
+    command: str = "args: [--model=org/m]",
+    pod: str = "",
 ) -> list[str]:
     result = lint(directory, POD.format(image=image, command=command, pod=pod or "hostname: a"))
     return [f"{one.line}: {one.input} {one.effect}" for one in result.lost_inputs]
@@ -37,7 +40,7 @@ def test_nothing_is_lost_where_everything_is_told(tmp_path: Path) -> None:
         ({"image": "registry.example.com/vllm:stable"}, "8: vLLM release the image does not tell it"),
         ({"image": "${REGISTRY}/vllm:v0.33.0"}, "8: image '${REGISTRY}/vllm:v0.33.0' holds a placeholder"),
         (
-            {"command": "args: [--model=org/m, --config=/etc/vllm/config.yaml]"},
+            {"command": "args: [--model=org/m, --config, /etc/vllm/config.yaml]"},
             "9: file '/etc/vllm/config.yaml' of `--config` is not among the manifests",
         ),
         (
