@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, TypeAlias
 
 from vllmlint.facts.hardware import hardware_table
@@ -54,6 +54,7 @@ def is_known_label(key: str) -> bool:
     return key in _rows() or key in INSTANCE_TYPE_KEYS
 
 
+@lru_cache(maxsize=4096)  # thousands of nodes share few labels
 def label_meaning(key: str, value: str) -> LabelMeaning | None:
     """What a label says; None where the key is nobody's that is known and names no GPU.
 
@@ -185,9 +186,12 @@ def _fact(key: str, values: list[str]) -> _Fact | None:
 
 
 def _intersection(facts: list[_Fact]) -> GpuCandidates:
+    facts = sorted(facts, key=lambda one: one.key == MEMORY)
     left = facts[0].gpus
     for fact in facts[1:]:
-        left = _narrowed(left, fact.gpus)
+        narrowed = _narrowed(left, fact.gpus)
+        # a card whose ECC is off has more memory than the table says, and stays the same card
+        left = narrowed if narrowed or fact.key != MEMORY else left
     gpus = tuple(gpu for gpu in map(gpu_by_id, left) if gpu is not None)
     because = tuple((fact.key, ", ".join(fact.values)) for fact in facts)
     return GpuCandidates(gpus, because, max((fact.certainty for fact in facts), key=_ORDER.index))

@@ -161,7 +161,7 @@ def _texts(values: Mapping[str, Any], where: str) -> dict[str, str]:
 def _amounts(values: Mapping[str, Any], where: str) -> dict[str, Amount]:
     amounts: dict[str, Amount] = {}
     for key, value in values.items():
-        plain = isinstance(value, (str, int)) and not isinstance(value, bool)
+        plain = isinstance(value, (str, int, float)) and not isinstance(value, bool)
         amount = exact_quantity(str(value)) if plain else None
         if amount is None:
             raise NodeError(f"{where}: the value of {key!r} is not a quantity: {value!r}")
