@@ -6,7 +6,7 @@ the largest of them, not their sum; only what stays (encoder outputs, workspaces
 
 from __future__ import annotations
 
-from vllmlint.engine.config import AUTO_MAX_MODEL_LEN, EngineConfig
+from vllmlint.engine.config import EngineConfig
 from vllmlint.memory.band import ZERO, Band
 from vllmlint.memory.dimensions import GIB, MIB, Dimensions
 from vllmlint.memory.encoder import EncoderCost, encoder_cost, encoder_is_profiled
@@ -86,8 +86,6 @@ def attention_extra(config: EngineConfig) -> float:
     if not model.is_mla or before(config.release, 0, 8):
         return 0.0
     length = config.max_model_len
-    if length == AUTO_MAX_MODEL_LEN:
-        length = config.derived_max_model_len
     heads = (model.num_attention_heads or 0) / config.tensor_parallel_size
     nope = model.integer("qk_nope_head_dim") or 0
     value = model.integer("v_head_dim") or nope

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vllmlint.engine.config import AUTO_MAX_MODEL_LEN, EngineConfig
+from vllmlint.engine.config import EngineConfig
 from vllmlint.memory.band import ZERO, Band
 from vllmlint.memory.dimensions import GIB, Dimensions, ceil_div, dtype_bytes
 from vllmlint.memory.encoder import encoder_is_profiled
@@ -38,10 +38,8 @@ def penalty_bytes(config: EngineConfig, sizes: Dimensions) -> int:
 
 def block_table_bytes(config: EngineConfig) -> int:
     """Bytes of one KV group's block table: one int32 for each block of each request."""
-    length = config.max_model_len
-    if length == AUTO_MAX_MODEL_LEN:
-        length = config.derived_max_model_len
-    return config.max_num_seqs * ceil_div(max(length, 1), config.user_block_size or _DEFAULT_BLOCK) * 4
+    blocks = ceil_div(max(config.max_model_len, 1), config.user_block_size or _DEFAULT_BLOCK)
+    return config.max_num_seqs * blocks * 4
 
 
 def runner_buffers(config: EngineConfig, sizes: Dimensions) -> RunnerBuffers:

@@ -20,8 +20,6 @@ _ESTIMATE_FACTOR = 1.3
 #: layers, one of 118 GiB is on record): the bound cannot be tight.
 _RUNAWAY_FACTOR = 4.0
 _MIB_PER_GIB = 1024
-#: Graphs of the largest size that are captured without the capture size list (0.8-0.9): up to 512.
-_DEFAULT_LARGEST = 512
 
 
 @record
@@ -34,7 +32,11 @@ class GraphCost:
 
 
 def capture_sizes(config: EngineConfig) -> tuple[int, ...]:
-    """Batch sizes that graphs are captured for: 1, 2, 4, then steps of 8, and of 16 above 256 (0.11.1+)."""
+    """Batch sizes that graphs are captured for: as resolved, else 1, 2, 4, steps of 8, and of 16 above 256
+    (0.11.1+)."""
+    given = config.other.get("cudagraph_capture_sizes")
+    if given:
+        return tuple(given)
     largest = config.max_cudagraph_capture_size
     if largest <= 0:
         return ()
