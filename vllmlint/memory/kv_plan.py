@@ -84,7 +84,7 @@ class KvRefusal(Refusal):
 
 
 @record
-class _Model:
+class KvCaches:
     """One model's caches on its stages, ready to be held against an amount of memory."""
 
     config: EngineConfig
@@ -94,15 +94,24 @@ class _Model:
     stage_specs: tuple[Specs, ...]
     demand: Demand
 
+    def at_length(self, max_model_len: int) -> KvCaches:
+        """The same caches for requests of another length, in tokens."""
+        demand = self.demand.at(max_model_len)
+        return KvCaches(self.config, self.plan, self.groups, self.stages, self.stage_specs, demand)
+
 
 def plan_kv(config: EngineConfig, available_bytes: int | Sequence[int]) -> KvPlan | Refusal | UnknownLayers:
     """What vLLM plans for `available_bytes` of each rank (one amount, or one a pipeline stage).
 
     A refusal where vLLM would not start; UnknownLayers where the model's caches are not known.
     """
-    model = _model(config)
-    if isinstance(model, Refusal | UnknownLayers):
-        return model
+    caches = prepare_kv(config)
+    return caches if isinstance(caches, Refusal | UnknownLayers) else plan_caches(caches, available_bytes)
+
+
+def plan_caches(model: KvCaches, available_bytes: int | Sequence[int]) -> KvPlan | Refusal:
+    """The same for caches that are worked out already: plans for several amounts share them."""
+    config = model.config
     if not model.groups:
         return _nothing(model)
     available = _per_stage(model, available_bytes)
@@ -129,13 +138,17 @@ def plan_kv(config: EngineConfig, available_bytes: int | Sequence[int]) -> KvPla
 
 def kv_needed_bytes(config: EngineConfig) -> int | Refusal | UnknownLayers:
     """What one request of full length needs on the widest stage, as the start check counts it."""
-    model = _model(config)
-    if isinstance(model, Refusal | UnknownLayers):
-        return model
+    model = prepare_kv(config)
+    return model if isinstance(model, Refusal | UnknownLayers) else needed_by_request(model)
+
+
+def needed_by_request(model: KvCaches) -> int:
+    """The same for caches that are worked out already."""
     return _needed(model, model.demand) if model.groups else 0
 
 
-def _model(config: EngineConfig) -> _Model | Refusal | UnknownLayers:
+def prepare_kv(config: EngineConfig) -> KvCaches | Refusal | UnknownLayers:
+    """One model's caches on its stages, ready to be held against an amount of memory."""
     release = config.release
     layers = cache_layers(config.architecture, window_is_inclusive=release.at_least("0.29.0"))
     if isinstance(layers, UnknownLayers):
@@ -157,7 +170,7 @@ def _model(config: EngineConfig) -> _Model | Refusal | UnknownLayers:
     groups = group_layers(specs, release, plan.packed_layout)
     if isinstance(groups, Refusal):
         return groups
-    return _Model(
+    return KvCaches(
         config,
         plan,
         tuple(groups),
@@ -210,17 +223,17 @@ def _stage_sets(config: EngineConfig, layers: tuple[CacheLayer, ...]) -> list[fr
     return [frozenset(at for at, layer in enumerate(layers) if layer.index in owned) for owned in owners]
 
 
-def _per_stage(model: _Model, available_bytes: int | Sequence[int]) -> list[int]:
+def _per_stage(model: KvCaches, available_bytes: int | Sequence[int]) -> list[int]:
     if isinstance(available_bytes, int):
         return [available_bytes] * len(model.stages)
     return list(available_bytes)
 
 
-def _stage_block_bytes(model: _Model, groups: Sequence[Group]) -> int:
+def _stage_block_bytes(model: KvCaches, groups: Sequence[Group]) -> int:
     return block_bytes(groups, model.config.release, model.plan.packed_layout)
 
 
-def _overridden(model: _Model, available: list[int]) -> list[int]:
+def _overridden(model: KvCaches, available: list[int]) -> list[int]:
     count = _override(model.config)
     if count is None:
         return available
@@ -232,7 +245,7 @@ def _override(config: EngineConfig) -> int | None:
     return count if isinstance(count, int) and not isinstance(count, bool) else None
 
 
-def _auto_length(model: _Model, usable: list[int]) -> int | Refusal:
+def _auto_length(model: KvCaches, usable: list[int]) -> int | Refusal:
     """`--max-model-len auto`: the longest that fits on every stage; else the length as it is."""
     if model.config.max_model_len != AUTO_MAX_MODEL_LEN:
         return model.demand.max_model_len
@@ -251,7 +264,7 @@ def _auto_length(model: _Model, usable: list[int]) -> int | Refusal:
     return KvRefusal("kv-cache-cannot-auto-fit", message, "kv", settings, needed, min(usable))
 
 
-def _checked(model: _Model, usable: list[int]) -> tuple[list[int], list[Callable[[Demand], int]]]:
+def _checked(model: KvCaches, usable: list[int]) -> tuple[list[int], list[Callable[[Demand], int]]]:
     """The amounts checked, and what each is held against: 0.14 to 0.16 ask the whole model of the poorest."""
     if not model.config.release.at_least("0.17.0"):
         return [min(usable)], [lambda demand: _stage_needed(model, model.groups, demand)]
@@ -261,11 +274,11 @@ def _checked(model: _Model, usable: list[int]) -> tuple[list[int], list[Callable
     ]
 
 
-def _stage_needed(model: _Model, groups: Sequence[Group], demand: Demand) -> int:
+def _stage_needed(model: KvCaches, groups: Sequence[Group], demand: Demand) -> int:
     return needed_bytes(groups, demand, model.config.release, model.plan.packed_layout)
 
 
-def _check(model: _Model, demand: Demand, usable: list[int]) -> Refusal | None:
+def _check(model: KvCaches, demand: Demand, usable: list[int]) -> Refusal | None:
     for amount, need in zip(*_checked(model, usable), strict=True):
         refusal = _refusal(demand, amount, need, _needed(model, demand))
         if refusal is not None:
@@ -309,7 +322,7 @@ def _refusal(demand: Demand, available: int, need: Callable[[Demand], int], most
     )
 
 
-def _plan_by_layer(model: _Model, available: list[int]) -> KvPlan | Refusal:
+def _plan_by_layer(model: KvCaches, available: list[int]) -> KvPlan | Refusal:
     """Before 0.14 the check adds up each stage's layers, before grouping and promotion (3.9)."""
     for amount, specs in zip(available, model.stage_specs, strict=True):
         if specs:
@@ -324,7 +337,7 @@ def _plan_by_layer(model: _Model, available: list[int]) -> KvPlan | Refusal:
     return _result(model, model.demand, available)
 
 
-def _needed(model: _Model, demand: Demand) -> int:
+def _needed(model: KvCaches, demand: Demand) -> int:
     if not model.config.release.at_least("0.14.0"):
         return max(needed_bytes_by_layer(specs, demand) for specs in model.stage_specs)
     if not model.config.release.at_least("0.17.0"):
@@ -332,7 +345,7 @@ def _needed(model: _Model, demand: Demand) -> int:
     return max(_stage_needed(model, groups, demand) for groups in model.stages)
 
 
-def _result(model: _Model, demand: Demand, available: Sequence[int]) -> KvPlan:
+def _result(model: KvCaches, demand: Demand, available: Sequence[int]) -> KvPlan:
     config = model.config
     blocks = min(
         max(0, amount // _stage_block_bytes(model, groups))
@@ -386,7 +399,7 @@ def _shown(group: Group, demand: Demand) -> KvGroup:
     return KvGroup("uniform", len(group.layers), size, group.page_bytes, None, blocks, tuple(pages.items()))
 
 
-def _nothing(model: _Model) -> KvPlan:
+def _nothing(model: KvCaches) -> KvPlan:
     """A model without any cache: vLLM keeps one block for form's sake."""
     length = model.demand.max_model_len
     return KvPlan((), DEFAULT_BLOCK, 0, 1, 0, 0.0, 0, length, None, model.demand.in_flight_tokens, 0.0, ())

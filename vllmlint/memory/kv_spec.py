@@ -146,7 +146,7 @@ def same_type(specs: list[CacheSpec], *, states_by_page: bool = False) -> bool:
 def merged(specs: list[CacheSpec]) -> CacheSpec | None:
     """One spec for layers that differ at most in the window of a full cache; None where vLLM refuses."""
     first = specs[0]
-    if all(spec == first for spec in specs):
+    if all(spec is first or spec == first for spec in specs):
         return first
     if any(spec.kind != "FullAttention" for spec in specs):
         return None

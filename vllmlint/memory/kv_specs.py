@@ -23,7 +23,7 @@ from vllmlint.memory.kv_state import (
     state_bytes,
     states_per_request,
 )
-from vllmlint.models.layers import CacheLayer
+from vllmlint.models.layers import CacheLayer, LayerShape
 from vllmlint.record import record
 
 #: Tokens a block holds unless a backend or a state asks for more (0.33.0 `CacheConfig.DEFAULT_BLOCK_SIZE`).
@@ -73,21 +73,30 @@ def plan_specs(
 def _stage_plan(config: EngineConfig, layers: dict[int, CacheLayer]) -> CachePlan | Refusal:
     """The caches of the layers that one worker owns."""
     backends: dict[int, Backend] = {}
+    # most layers are alike: what holds for one is worked out once
+    chosen_for: dict[LayerShape, Backend | Refusal] = {}
     for at, layer in layers.items():
         if layer.state is not None:
             refused = refused_state(config, layer.state)
             if refused is not None:
                 return refused
             continue
-        chosen = layer_backend(config, layer)
+        chosen = chosen_for.get(layer.shape)
+        if chosen is None:
+            chosen = chosen_for[layer.shape] = layer_backend(config, layer)
         if isinstance(chosen, Refusal):
             return chosen
         backends[at] = chosen
     distinct = list({backend.name: backend for backend in backends.values()}.values())
     block_size = _raised_for_states(config, layers.values(), distinct, _block_size(config, distinct))
     specs: Specs = {}
+    spec_for: dict[LayerShape, CacheSpec] = {}
     for at, layer in layers.items():
-        spec = _spec(config, layer, backends.get(at), block_size, bool(distinct))
+        known = spec_for.get(layer.shape)
+        if known is not None:
+            specs[at] = known
+            continue
+        spec = spec_for[layer.shape] = _spec(config, layer, backends.get(at), block_size, bool(distinct))
         if spec.padded_page_bytes is not None and spec.padded_page_bytes < spec.plain_page_bytes:
             message = "AssertionError: page_size_padded is below the page of the state"
             return Refusal("state-exceeds-page", message, "groups", ("speculative_config",))

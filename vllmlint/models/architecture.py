@@ -40,16 +40,6 @@ class ModelArchitecture:
         self.confidence = confidence
         self.published = published or {}
 
-    def with_fields(self, fields: Mapping[str, Any], *, model_id: str | None = None) -> ModelArchitecture:
-        """The same model with other fields: a quantised copy, `--hf-overrides`."""
-        return ModelArchitecture(
-            self.id if model_id is None else model_id,
-            fields,
-            source=self.source,
-            confidence=self.confidence,
-            published=self.published,
-        )
-
     def get(self, name: str) -> Any:
         """A field by its Hugging Face name; None where it is absent."""
         return self.fields.get(name)
@@ -83,13 +73,13 @@ class ModelArchitecture:
         value = self.fields.get(name)
         return value if isinstance(value, list | tuple) else None
 
-    @property
+    @cached_property
     def class_name(self) -> str:
         """The first of `architectures`, which decides vLLM's model class."""
         names = self.fields.get("architectures")
         return names[0] if isinstance(names, list | tuple) and names and isinstance(names[0], str) else ""
 
-    @property
+    @cached_property
     def model_type(self) -> str:
         """`model_type` of the text part where it differs from the whole, else of the whole."""
         return self.text("text_model_type") or self.text("model_type")

@@ -7,7 +7,8 @@ Sources: vllm-memory.md 1.2, 3.1 and 3.5, and the model classes of vLLM 0.11.2 t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Literal, TypeAlias
 
 from vllmlint.models.architecture import ModelArchitecture
 from vllmlint.models.states import State, state_of
@@ -62,6 +63,10 @@ UNKNOWN_CLASSES = frozenset(
 V4_INDEXED_RATIO = 4
 
 
+#: What tells layers apart whose caches differ.
+LayerShape: TypeAlias = tuple[Any, ...]
+
+
 @record
 class CacheLayer:
     """One cache of one layer. A layer with none (shared KV, MLP only) is left out.
@@ -82,6 +87,20 @@ class CacheLayer:
     compress_ratio: int = 1
     state: State | None = None
 
+    @property
+    def shape(self) -> LayerShape:
+        """Everything but the place: layers of one shape have caches of one size."""
+        return (
+            self.kind,
+            self.num_kv_heads,
+            self.head_size,
+            self.head_size_v,
+            self.window,
+            self.sinks,
+            self.compress_ratio,
+            id(self.state) if self.state is not None else None,
+        )
+
 
 @record
 class UnknownLayers:
@@ -90,6 +109,7 @@ class UnknownLayers:
     reason: str
 
 
+@lru_cache(maxsize=64)
 def cache_layers(
     architecture: ModelArchitecture, window_is_inclusive: bool = False
 ) -> tuple[CacheLayer, ...] | UnknownLayers:
