@@ -8,6 +8,7 @@ from vllmlint.memory.linear_bytes import dtype_bytes, linear_bytes
 from vllmlint.memory.tensors import EXPERTS, LINEAR
 from vllmlint.models.modules import Module, modules_of
 from vllmlint.models.quantization import CheckpointQuantization, quantization_of
+from vllmlint.models.schemes import WeightScheme
 
 #: A stated size that differs by more than this (MTP layers and file headers allowed for) is another story
 #: than a rounding: the truth may be either.
@@ -47,17 +48,15 @@ def file_bytes(config: EngineConfig, *, with_mtp: bool) -> float:
 
 def _module_bytes(module: Module, found: CheckpointQuantization | None, plain: int) -> float:
     width = module.dtype_bytes or plain
-    result = 0.0
     layers = module.layers or (0,)
-    if found is None or not found.varies_by_layer:
-        layers = layers[:1]
-    for layer in layers:
-        scheme = None
-        if found is not None and module.role not in ("never", "embedding", "vision"):
-            scheme = found.scheme_of(module.quant_name.replace("*", str(layer), 1), module.role)
+    schemes: dict[WeightScheme | None, int] = {None: len(layers)}
+    if found is not None and module.role not in ("never", "embedding", "vision"):
+        schemes = found.schemes_of(module.quant_name, module.role, layers)
+    result = 0.0
+    for scheme, times in schemes.items():
         each = linear_bytes(module.out_features, module.in_features, scheme, width)
-        result += module.copies * (each + module.bias * width)
-    return result * (max(1, len(module.layers)) / len(layers))
+        result += times * module.copies * (each + module.bias * width)
+    return result
 
 
 def checked_against_checkpoint(config: EngineConfig, parts: list[Term]) -> list[Term]:

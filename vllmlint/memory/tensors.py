@@ -136,9 +136,13 @@ class _Book:
             # most models build the tower on every stage, some on the first alone
             return max(1, len(module.layers)), self.first
         if module.layers:
-            return sum(1 for layer in module.layers if layer in self.layers), True
+            everywhere = self.first and self.last
+            return len(module.layers) if everywhere else len(self._here(module)), True
         here = {"first": self.first, "last": self.last, "tied": self.first or self.last}
         return int(here.get(module.place, True)), True
+
+    def _here(self, module: Module) -> Sequence[int]:
+        return [layer for layer in module.layers if layer in self.layers]
 
     def _schemes(self, module: Module, count: int) -> Iterator[tuple[int, WeightScheme | None]]:
         """How often each scheme applies to a module's layers on this stage."""
@@ -146,15 +150,10 @@ class _Book:
         if found is None or module.role in ("never", "vision"):
             yield count, None
             return
-        if not module.layers or not found.varies_by_layer:
-            yield count, found.scheme_of(module.quant_name.replace("*", "0", 1), module.role)
+        if not module.layers:
+            yield count, found.scheme_of(module.quant_name, module.role)
             return
-        schemes: dict[WeightScheme | None, int] = {}
-        for layer in module.layers:
-            if layer in self.layers:
-                scheme = found.scheme_of(module.quant_name.replace("*", str(layer), 1), module.role)
-                schemes[scheme] = schemes.get(scheme, 0) + 1
-        for scheme, times in schemes.items():
+        for scheme, times in found.schemes_of(module.quant_name, module.role, self._here(module)).items():
             yield times, scheme
 
     def _tensor(self, module: Module, times: int, scheme: WeightScheme | None, sure: bool) -> Tensor:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Literal
-
-from vllmlint.record import record
 
 #: How a method reads its list of modules to leave alone. `exact`: the full name, or that of a module it
 #: lies in; `substring`: anywhere in the name (AWQ, bitsandbytes); `wildcard`: `*` and the full name
@@ -18,49 +16,102 @@ NameMatching = Literal["exact", "substring", "wildcard", "regex", "gptq"]
 #: What checkpoints put in front of the layers: the same module has a different full name in a text-only, a
 #: multimodal and vLLM's own model, and configs use any of them.
 _PREFIXES = ("", "model.", "language_model.model.", "model.language_model.", "backbone.", "transformer.")
-_LAYER = re.compile(r"(layers|blocks|h)\.\d+(?=\.|\*|$)")
+_LONGEST_FIRST = sorted(_PREFIXES, key=len, reverse=True)
+_LAYER = re.compile(r"(layers|blocks|h)\.(\d+)(?=\.|\*|$)")
 #: An entry that names a whole layer stands for that layer alone, however much of the list is known.
-_WHOLE_LAYER = re.compile(r"(layers|blocks|h)\.\d+[.*]*$")
+_WHOLE_LAYER = re.compile(r"(layers|blocks|h)\.(\d+)[.*]*$")
 #: A truncated list that names one kind of token mixer is taken to mean the other as well: such lists count
 #: enough entries for both (Qwen3.5-122B-A10B-NVFP4: 148 entries, 36 linear_attn and 12 self_attn layers).
 _MIXER = re.compile(r"\b(linear_attn|self_attn)\b")
 
 
-@record
 class NameList:
     """A list of module names with its way of matching.
 
     `complete` is False where only the first entries are known: entries that name one layer then stand for
-    the same modules of every layer.
+    the same modules of every layer. Immutable.
     """
 
-    entries: tuple[str, ...]
-    matching: NameMatching
-    complete: bool = True
+    def __init__(self, entries: Sequence[str], matching: NameMatching, complete: bool = True) -> None:
+        self.entries = tuple(entries)
+        self.matching = matching
+        self.complete = complete
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NameList) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
 
     @property
-    def names_layers(self) -> bool:
-        """Whether the answer can differ between layers."""
-        if self.matching in ("regex", "gptq"):
-            return any(re.search(r"\d", entry) for entry in self.entries)
+    def _key(self) -> tuple[object, ...]:
+        return self.entries, self.matching, self.complete
+
+    @cached_property
+    def named_layers(self) -> frozenset[int] | None:
+        """Layers that entries single out; what is said of another layer holds for every other. None: any
+        layer may differ."""
+        if self.matching in ("regex", "gptq") and any(re.search(r"\d", text) for text in self._patterns):
+            return None
         wanted = _LAYER if self.complete else _WHOLE_LAYER
-        return any(wanted.search(entry) for entry in self.entries)
+        found = (wanted.search(entry) for entry in self.entries)
+        return frozenset(int(match[2]) for match in found if match is not None)
 
     def holds(self, name: str) -> bool:
         """Whether the list names a module. `name` starts at `layers.N.…`, or is outside the layers."""
-        if self._names(name):
-            return True
-        return not self.complete and self._names(_any_layer(name))
+        if not self.entries:
+            return False
+        return self._names(name) or (not self.complete and self._names(_any_layer(name)))
 
     def _names(self, name: str) -> bool:
-        exact, pattern = _compiled(self.entries, self.matching, self.complete)
-        for prefix in _PREFIXES:
-            full = prefix + name
-            if full in exact or (pattern is not None and pattern.match(full)):
+        if name in self._exact:
+            return True
+        if self._pattern is not None:
+            # only regular expressions can ask for what stands before the layers
+            prefixes = _PREFIXES if self.matching in ("regex", "gptq") else ("",)
+            if any(self._pattern.match(prefix + name) for prefix in prefixes):
                 return True
-        if self.matching in ("exact", "wildcard"):
-            return any(parent in exact for parent in _parents(name))
-        return False
+        return self.matching in ("exact", "wildcard") and any(
+            parent in self._exact for parent in _parents(name)
+        )
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        keep = self.complete
+        return [entry if keep or entry.startswith("re:") else _any_layer(entry) for entry in self.entries]
+
+    @cached_property
+    def _patterns(self) -> list[str]:
+        """The entries that are patterns, as regular expressions on names from `layers` on."""
+        if self.matching == "substring":
+            return [f".*{re.escape(text)}" for text in self._texts]
+        if self.matching == "gptq":
+            return self._texts
+        if self.matching == "regex":
+            return [text[3:] for text in self._texts if text.startswith("re:")]
+        starred = (_without_prefix(text) for text in self._texts if "*" in text)
+        return [re.escape(text).replace(r"\*", ".*") + "$" for text in starred]
+
+    @cached_property
+    def _exact(self) -> frozenset[str]:
+        if self.matching in ("substring", "gptq"):
+            return frozenset()
+        plain = (text for text in self._texts if not text.startswith("re:"))
+        if self.matching != "regex":
+            plain = (text for text in plain if "*" not in text)
+        return frozenset(_without_prefix(text) for text in plain)
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str] | None:
+        return _joined(self._patterns)
+
+
+def _without_prefix(text: str) -> str:
+    """A name or a wildcard without what stands before its layers."""
+    for prefix in _LONGEST_FIRST:
+        if text.startswith(prefix):
+            return text[len(prefix) :]
+    return text
 
 
 def _any_layer(text: str) -> str:
@@ -70,34 +121,12 @@ def _any_layer(text: str) -> str:
     return _MIXER.sub("self_attn", _LAYER.sub(r"\1.N", text))
 
 
-def _parents(name: str) -> Iterable[str]:
-    """The modules that a module lies in, under every prefix."""
-    parts = name.split(".")
-    for end in range(1, len(parts)):
-        inner = ".".join(parts[:end])
-        for prefix in _PREFIXES:
-            yield prefix + inner
-
-
-@lru_cache(maxsize=64)
-def _compiled(
-    entries: tuple[str, ...], matching: NameMatching, complete: bool
-) -> tuple[frozenset[str], re.Pattern[str] | None]:
-    exact: set[str] = set()
-    patterns: list[str] = []
-    for entry in entries:
-        text = entry if complete or entry.startswith("re:") else _any_layer(entry)
-        if matching == "substring":
-            patterns.append(f".*{re.escape(text)}")
-        elif matching == "gptq":
-            patterns.append(text)
-        elif matching == "regex" and text.startswith("re:"):
-            patterns.append(text[3:])
-        elif "*" in text and matching in ("wildcard", "exact"):
-            patterns.append(re.escape(text).replace(r"\*", ".*") + "$")
-        else:
-            exact.add(text)
-    return frozenset(exact), _joined(patterns)
+def _parents(name: str) -> Iterator[str]:
+    """The modules that a module lies in."""
+    end = name.rfind(".")
+    while end > 0:
+        yield name[:end]
+        end = name.rfind(".", 0, end)
 
 
 def _joined(patterns: Sequence[str]) -> re.Pattern[str] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 from vllmlint.models.architecture import ModelArchitecture
@@ -40,10 +41,31 @@ class CheckpointQuantization:
         return general or next((rule.scheme for rule in self.rules), None)
 
     @property
+    def _lists(self) -> list[NameList]:
+        return [self.ignore, *(rule.targets for rule in self.rules if rule.targets is not None)]
+
+    @property
     def varies_by_layer(self) -> bool:
         """Whether the same module may have another scheme in another layer."""
-        lists = [self.ignore, *(rule.targets for rule in self.rules if rule.targets is not None)]
-        return any(names.names_layers for names in lists)
+        return any(names.named_layers is None or names.named_layers for names in self._lists)
+
+    def schemes_of(
+        self, name: str, role: ModuleRole, layers: Sequence[int]
+    ) -> dict[WeightScheme | None, int]:
+        """In how many of some layers a module has which scheme; `*` in its name stands for the layer."""
+        named: set[int] = set()
+        for names in self._lists:
+            named.update(layers if names.named_layers is None else names.named_layers)
+        apart = [layer for layer in layers if layer in named]
+        counts: dict[WeightScheme | None, int] = {}
+        if len(apart) < len(layers):
+            other = next(layer for layer in layers if layer not in named)
+            scheme = self.scheme_of(name.replace("*", str(other), 1), role)
+            counts[scheme] = len(layers) - len(apart)
+        for layer in apart:
+            scheme = self.scheme_of(name.replace("*", str(layer), 1), role)
+            counts[scheme] = counts.get(scheme, 0) + 1
+        return counts
 
     def scheme_of(self, name: str, role: ModuleRole = "linear") -> WeightScheme | None:
         """The scheme of a module by its name (`layers.3.mlp.down_proj`); None: in the model's dtype.
@@ -66,6 +88,7 @@ class CheckpointQuantization:
         return None
 
 
+@lru_cache(maxsize=64)
 def quantization_of(architecture: ModelArchitecture) -> CheckpointQuantization | None:
     """How a checkpoint is quantised; None where its config says nothing of it (then it is not).
 
