@@ -52,6 +52,33 @@ _PLATFORM_PREFIXES = {
     "alibabacloud.com/": "ack",
     "oci.oraclecloud.com/": "oke",
 }
+_GKE_DOCS = "https://cloud.google.com/kubernetes-engine/docs/"
+#: Labels that the research lacks.
+_MORE_LABELS: list[Row] = [
+    {
+        "key": "cloud.google.com/gke-gpu-sharing-strategy",
+        "by": "gke",
+        "meaning": "how containers share a GPU: time-sharing or mps",
+        "type": "enum",
+        "values": {"time-sharing": [], "mps": []},
+        "note": "a container may ask for one share at most",
+        "source": _GKE_DOCS + "concepts/timesharing-gpus",
+    },
+    {
+        "key": "cloud.google.com/gke-max-shared-clients-per-gpu",
+        "by": "gke",
+        "meaning": "containers that may share one GPU",
+        "type": "int",
+        "source": _GKE_DOCS + "concepts/timesharing-gpus",
+    },
+    {
+        "key": "cloud.google.com/gke-gpu-partition-size",
+        "by": "gke",
+        "meaning": "the MIG profile that every GPU of the pool is cut into",
+        "type": "string",
+        "source": _GKE_DOCS + "how-to/gpus-multi",
+    },
+]
 #: Labels whose values many cards share: the research lists only the ones it met.
 _FAMILIES = {f"{prefix}amd.com/gpu.{name}" for prefix in ("", "beta.") for name in ("vram", "family")} | {
     "gpu.intel.com/family"
@@ -88,7 +115,7 @@ def label_table(research: Row, products: set[str]) -> Row:
             "`instance_types.json`. `platforms`: beginnings of keys that tell the platform."
         ),
         "platforms": _PLATFORM_PREFIXES,
-        "labels": [_label_row(row, products) for row in research["labels"]],
+        "labels": [*(_label_row(row, products) for row in research["labels"]), *_MORE_LABELS],
     }
 
 

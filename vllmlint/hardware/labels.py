@@ -16,6 +16,8 @@ from vllmlint.record import record
 PRODUCT = "nvidia.com/gpu.product"
 MEMORY = "nvidia.com/gpu.memory"
 FAMILY = "nvidia.com/gpu.family"
+#: GKE cuts every GPU of a pool into this MIG profile, and hands the slices out as `nvidia.com/gpu`.
+GKE_PARTITION = "cloud.google.com/gke-gpu-partition-size"
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 INSTANCE_TYPE_KEYS = (INSTANCE_TYPE, "beta.kubernetes.io/instance-type")
 #: How far two readings of one card's memory lie apart: ECC and drivers move it (labels.json, gpu.memory);
@@ -163,7 +165,19 @@ def candidates_of(labels: Mapping[str, str | Iterable[str]]) -> GpuCandidates | 
     known = [fact for fact in facts if fact.certainty != "guess"] or facts
     if any("/" in one for fact in known for one in fact.gpus):  # on a node of slices, this is a slice's
         known = [fact for fact in known if fact.key != MEMORY]
-    return _intersection(known) if known else None
+    if not known:
+        return None
+    partition = labels.get(GKE_PARTITION)
+    return _cut(_intersection(known), partition if isinstance(partition, str) else None)
+
+
+def _cut(told: GpuCandidates, profile: str | None) -> GpuCandidates:
+    """The slices of the cards, where a label says that they are cut."""
+    if profile is None:
+        return told
+    slices = [card if card.slice_of else mig_slice(card, profile) for card in told.gpus]
+    because = (*told.because, (GKE_PARTITION, profile))
+    return GpuCandidates(tuple(one for one in slices if one is not None), because, told.certainty)
 
 
 @record

@@ -10,6 +10,7 @@ from vllmlint.facts.hardware import hardware_table
 from vllmlint.hardware.gpu import Gpu
 from vllmlint.hardware.gpus import split_product
 from vllmlint.hardware.labels import (
+    GKE_PARTITION,
     INSTANCE_TYPE_KEYS,
     MEMORY,
     PRODUCT,
@@ -31,6 +32,12 @@ from vllmlint.kube.node import Node
 _MIG_STRATEGY = "nvidia.com/mig.strategy"
 _SHARING = "nvidia.com/gpu.sharing-strategy"
 _REPLICAS = "nvidia.com/gpu.replicas"
+_GKE_SHARING = "cloud.google.com/gke-gpu-sharing-strategy"
+_GKE_CLIENTS = "cloud.google.com/gke-max-shared-clients-per-gpu"
+_GKE_STRATEGIES: dict[str | None, Literal["time-slicing", "mps"]] = {
+    "time-sharing": "time-slicing",
+    "mps": "mps",
+}
 _DRIVER_KEYS = ("nvidia.com/cuda.driver-version.full", "amd.com/gpu.driver-version")
 _CUDA_KEYS = ("nvidia.com/cuda.runtime-version.full",)
 #: Labels that name the pool a node belongs to, by platform (labels.json).
@@ -121,7 +128,7 @@ def _gpu_facts(node: Node) -> GpuFacts | None:
         return None
     cards = () if told is None else told.gpus
     strategy = _mig_strategy(node.labels, advertised)
-    replicas = max(_number(node.labels.get(_REPLICAS)) or 1, 1)
+    replicas = max(_number(node.labels.get(_REPLICAS) or node.labels.get(_GKE_CLIENTS)) or 1, 1)
     resource = whole_resource(cards) or next(
         (name for name in WHOLE_DEVICES if name in advertised or f"{name}{SHARED_SUFFIX}" in advertised), None
     )
@@ -138,6 +145,7 @@ def _gpu_facts(node: Node) -> GpuFacts | None:
         replicas=replicas,
         mig_strategy=strategy,
         mig_profiles=_mig_profiles(node.labels, advertised, strategy, devices),
+        max_per_container=1 if node.labels.get(_GKE_SHARING) in _GKE_STRATEGIES else None,
         driver=next((node.labels[key] for key in _DRIVER_KEYS if key in node.labels), None),
         cuda=next((node.labels[key] for key in _CUDA_KEYS if key in node.labels), None),
     )
@@ -156,7 +164,12 @@ def _mig_strategy(labels: Mapping[str, str], advertised: Iterable[str]) -> Liter
     """GFD writes the label only where there is a strategy (scheduling.md 6.2)."""
     if labels.get(_MIG_STRATEGY) == "mixed" or any(name.startswith(MIG_PREFIX) for name in advertised):
         return "mixed"
-    return "single" if split_product(labels.get(PRODUCT, ""))[1] is not None else "none"
+    return "single" if _single_profile(labels) is not None else "none"
+
+
+def _single_profile(labels: Mapping[str, str]) -> str | None:
+    """The profile that all GPUs of a node are cut into (`INVALID` where they are not alike)."""
+    return labels.get(GKE_PARTITION) or split_product(labels.get(PRODUCT, ""))[1]
 
 
 def _mig_profiles(
@@ -164,7 +177,7 @@ def _mig_profiles(
 ) -> dict[str, int]:
     """The node's slices by profile, before sharing multiplies them."""
     if strategy == "single":
-        profile = split_product(labels.get(PRODUCT, ""))[1]
+        profile = _single_profile(labels)
         return {profile: devices} if profile is not None and profile != "INVALID" and devices else {}
     profiles = {}
     for name, amount in advertised.items():
@@ -178,6 +191,8 @@ def _mig_profiles(
 def _sharing(
     labels: Mapping[str, str], advertised: Iterable[str], replicas: int
 ) -> Literal["none", "time-slicing", "mps", "unknown"]:
+    if labels.get(_GKE_SHARING) in _GKE_STRATEGIES:
+        return _GKE_STRATEGIES[labels[_GKE_SHARING]]
     if labels.get(_SHARING) == "time-slicing":
         return "time-slicing"
     if labels.get(_SHARING) == "mps":
