@@ -28,6 +28,11 @@ class Band:
         reasons = "; ".join(dict.fromkeys(reason for reason in (self.reason, other.reason) if reason))
         return Band(self.low + other.low, self.mid + other.mid, self.high + other.high, reasons)
 
+    def minus(self, other: Band) -> Band:
+        """What is left of this amount: the low end is what the most of the other leaves of the least."""
+        reasons = "; ".join(dict.fromkeys(reason for reason in (self.reason, other.reason) if reason))
+        return Band(self.low - other.high, self.mid - other.mid, self.high - other.low, reasons)
+
 
 #: Nothing, for certain.
 ZERO = Band(0.0, 0.0, 0.0)

@@ -1,0 +1,196 @@
+"""What vLLM does with the memory of a GPU at start, put together from its parts (vllm-memory.md 0).
+
+`requested = utilization * total`; `available = requested - weights - activation - buffers - non-torch -
+CUDA graphs`; the KV cache is planned from what is available. Every part is a band, so there are three
+cache plans: at the least, the likely and the most memory that may be available.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+from vllmlint.engine.config import EngineConfig, EngineRequest, Refusal
+from vllmlint.engine.resolve import resolve
+from vllmlint.memory.band import Band, Term, exact, total
+from vllmlint.memory.kv_figures import KvFigures, kv_figures
+from vllmlint.memory.profile import profile_terms
+from vllmlint.memory.start_check import StartDoubt, start_check
+from vllmlint.memory.total import total_memory
+from vllmlint.memory.weights import WeightsUnknownError, weight_terms
+from vllmlint.record import record
+
+Verdict = Literal["fits", "does-not-fit", "depends", "unknown"]
+#: The parts of vLLM's sum, in its order.
+Part = Literal["weights", "activation", "buffers", "non_torch", "cuda_graph"]
+PARTS: tuple[Part, ...] = ("weights", "activation", "buffers", "non_torch", "cuda_graph")
+GIB = 1 << 30
+
+
+@record
+class StageMemory:
+    """One rank of a pipeline stage: the terms of each part, and what is left for the KV cache, in GiB.
+
+    `terms` hold only what vLLM counts against the requested memory. `requested_gib` and `available_gib`
+    are what the start allows; `available_gib` may be negative.
+    """
+
+    index: int
+    terms: Mapping[Part, tuple[Term, ...]]
+    requested_gib: Band
+    available_gib: Band
+
+    def part(self, name: Part) -> Band:
+        """The sum of one part."""
+        return total(term.gib for term in self.terms[name])
+
+
+@record
+class MemoryPlan:
+    """What becomes of a start.
+
+    `refusal` is the reason vLLM gives where nothing fits it; `config` is None where it refuses before
+    anything is sized, and `stages` are empty then. `kv` holds the cache at the low, likely and high end
+    of the available memory. `reason` says why the verdict is what it is. `dominant` names the terms that
+    take the most, the largest first.
+    """
+
+    config: EngineConfig | None
+    verdict: Verdict
+    reason: str
+    refusal: Refusal | None = None
+    stages: tuple[StageMemory, ...] = ()
+    tightest: int = 0
+    kv: tuple[KvFigures, KvFigures, KvFigures] | None = None
+    dominant: tuple[str, ...] = ()
+
+    @property
+    def needed_gib(self) -> float | None:
+        """KV cache that one request of `max_model_len` tokens takes on the tightest rank."""
+        if self.kv is None:
+            return None
+        return next((one.needed_gib for one in self.kv if one.needed_gib is not None), None)
+
+    def careful(self) -> KvFigures | None:
+        """The cache at the low end of what may be available."""
+        return self.kv[0] if self.kv is not None else None
+
+
+def composed(
+    index: int, terms: Mapping[Part, Sequence[Term]], requested_gib: Band, fixed_gib: float | None
+) -> StageMemory:
+    """A stage from its terms; `fixed_gib` is a KV cache whose size is given (`--kv-cache-memory-bytes`)."""
+    kept = {part: tuple(terms[part]) for part in PARTS}
+    if fixed_gib is not None:
+        available = exact(fixed_gib)
+    else:
+        used = total(term.gib for part in PARTS for term in kept[part])
+        available = requested_gib.minus(used)
+    return StageMemory(index, kept, requested_gib, available)
+
+
+def dominant_terms(stage: StageMemory, count: int = 3) -> tuple[str, ...]:
+    """The terms that take the most of a stage's memory, the largest first."""
+    found = [(term.gib.mid, term.name) for part in PARTS for term in stage.terms[part]]
+    found.sort(key=lambda pair: -pair[0])
+    return tuple(name for gib, name in found[:count] if gib > 0)
+
+
+def judge(kv: tuple[KvFigures, KvFigures, KvFigures]) -> tuple[Verdict, str]:
+    """The verdict of three cache plans and its reason (vllm-memory.md 6): a failure is certain where even
+    the most that may be available is too little, a fit where the least is enough."""
+    low, mid, high = kv
+    if high.refusal is not None:
+        return "does-not-fit", high.refusal.message
+    if low.refusal is None:
+        return "fits", _holds(low, high)
+    chance = "likely" if mid.refusal is None else "unlikely"
+    return "depends", f"{_short(low, high)}; {chance}, as the middle of the estimate shows"
+
+
+def _holds(low: KvFigures, high: KvFigures) -> str:
+    tokens = f"{low.tokens:,}" if low.tokens == high.tokens else f"{low.tokens:,} to {high.tokens:,}"
+    many = (
+        f"{low.concurrency:.2f}"
+        if f"{low.concurrency:.2f}" == f"{high.concurrency:.2f}"
+        else f"{low.concurrency:.2f} to {high.concurrency:.2f}"
+    )
+    return f"{tokens} tokens of KV cache, {many} requests of {low.max_model_len:,} tokens at once"
+
+
+def _short(low: KvFigures, high: KvFigures) -> str:
+    between = f"{low.available_gib:.2f} to {high.available_gib:.2f} GiB are left for the KV cache"
+    needed = high.needed_gib if high.needed_gib is not None else low.needed_gib
+    if needed is None or low.available_gib <= 0:
+        return f"{between}" + (f", one request needs {needed:.2f}" if needed is not None else "")
+    return f"{between}, one request of {high.max_model_len:,} tokens needs {needed:.2f}"
+
+
+def plan_memory(request: EngineRequest) -> MemoryPlan:
+    """What becomes of a request: what vLLM refuses, or the sum of every stage and the cache it leaves.
+
+    `unknown` where the model's weights or caches cannot be worked out; the reason says why.
+    """
+    resolved = resolve(request)
+    if isinstance(resolved, Refusal):
+        return MemoryPlan(None, "does-not-fit", resolved.message, resolved)
+    return plan_config(resolved)
+
+
+def plan_config(config: EngineConfig) -> MemoryPlan:
+    """The same for a configuration that is resolved already."""
+    try:
+        parts = [_parts(config, stage) for stage in range(config.pipeline_parallel_size)]
+    except WeightsUnknownError as error:
+        return MemoryPlan(config, "unknown", str(error))
+    stages = tuple(part.stage for part in parts)
+    tightest = min(range(len(stages)), key=lambda index: stages[index].available_gib.mid)
+    dominant = dominant_terms(stages[tightest])
+    doubt = _first(start_check(config, part.before_profile, part.outside) for part in parts)
+    if doubt.certain is not None:
+        return MemoryPlan(
+            config, "does-not-fit", doubt.certain.message, doubt.certain, stages, tightest, None, dominant
+        )
+    kv = kv_figures(config, [stage.available_gib for stage in stages])
+    if isinstance(kv, str):
+        return MemoryPlan(config, "unknown", kv, None, stages, tightest, None, dominant)
+    verdict, reason = judge(kv)
+    if verdict == "fits" and doubt.possible is not None:
+        verdict, reason = "depends", f"perhaps: {doubt.possible.message}"
+    refusal = kv[2].refusal if verdict == "does-not-fit" else None
+    return MemoryPlan(config, verdict, reason, refusal, stages, tightest, kv, dominant)
+
+
+@record
+class _Parts:
+    """A stage with what it takes beside the budget."""
+
+    stage: StageMemory
+    before_profile: Band
+    outside: Band
+
+
+def _parts(config: EngineConfig, index: int) -> _Parts:
+    profile = profile_terms(config, index)
+    settings = config.request.settings
+    terms: dict[Part, Sequence[Term]] = {
+        # LoRA slots, the draft model and what is offloaded to host memory are among them
+        "weights": weight_terms(config, index),
+        "activation": (profile.activation,),
+        "buffers": (profile.buffers,),
+        "non_torch": (profile.non_torch,),
+        "cuda_graph": (profile.cuda_graph,),
+    }
+    given = settings.get("kv_cache_memory_bytes")
+    fixed = given / GIB if isinstance(given, int) and given > 0 else None
+    requested = total_memory(config.gpu).scaled(config.gpu_memory_utilization)
+    stage = composed(index, terms, requested, fixed)
+    # the first of them is what the process takes before vLLM reads the free memory
+    return _Parts(stage, profile.outside[0].gib, profile.outside_gib)
+
+
+def _first(doubts: Iterable[StartDoubt]) -> StartDoubt:
+    """The doubts of all ranks as one: any of them ends the start."""
+    found = list(doubts)
+    certain = next((one.certain for one in found if one.certain is not None), None)
+    return StartDoubt(certain, next((one.possible for one in found if one.possible is not None), None))
