@@ -70,8 +70,20 @@ def _server(server: Server, world: World, defaults: bool) -> dict[str, Any]:
         ],
         "replicas": workload.replicas,
         "strategy": obj.node.string("spec", "strategy", "type"),
-        "memory": None,
+        "memory": _memory(server, world),
     }
+
+
+def _memory(server: Server, world: World) -> dict[str, Any] | None:
+    """The plan of `fit` for the worst of the GPUs the pod may land on; None where nothing can be planned."""
+    from vllmlint.plans.fit import worst
+    from vllmlint.plans.fit_data import plan_data
+    from vllmlint.plans.fit_world import fit_plans
+
+    if server.is_simulator:
+        return None
+    plan = worst(fit_plans(server, world))
+    return plan_data(plan) if plan is not None and plan.memory is not None else None
 
 
 def _plain(value: Value) -> Any:

@@ -1,0 +1,54 @@
+"""Plans for the servers of a run, on the GPUs their pods may land on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from vllmlint.plans.fit import FitPlan, plan_subject
+from vllmlint.plans.fit_candidates import Candidate, gpus_of_server
+from vllmlint.plans.fit_model import known_model
+from vllmlint.plans.fit_subject import FitSubject, KnownModel, subject_of_server
+from vllmlint.serving.release import Release
+from vllmlint.serving.server import Server
+from vllmlint.world import World
+
+
+def fit_plans(server: Server, world: World) -> tuple[FitPlan, ...]:
+    """The plans of a server as the manifest has it, one for each GPU it may land on; worked out once."""
+    found: tuple[FitPlan, ...] | None = server.memo.get("fit")
+    if found is None:
+        subject = subject_in(server, world)
+        found = server.memo["fit"] = plans_of_subject(subject, server, world)
+    return found
+
+
+def plans_of_subject(subject: FitSubject, server: Server, world: World) -> tuple[FitPlan, ...]:
+    """The plans of what a server is told, on the GPUs its pod may land on."""
+    return tuple(_planned(subject, candidate) for candidate in gpus_of_server(server, world))
+
+
+def subject_in(
+    server: Server,
+    world: World,
+    *,
+    release: Release | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    model: KnownModel | None = None,
+) -> FitSubject:
+    """A server as vLLM is told, with its model looked up; what is given wins over what the manifest says."""
+    if model is None:
+        model = known_model(server.model.id, server.model.kind, world.contract(server.object))
+    return subject_of_server(server, model, release=release, overrides=overrides)
+
+
+def _planned(subject: FitSubject, candidate: Candidate) -> FitPlan:
+    if candidate.assumption:
+        subject = dataclasses.replace(subject, assumptions=(*subject.assumptions, candidate.assumption))
+    plan = plan_subject(subject, candidate.gpu, candidate.pool)
+    if not candidate.problem:
+        return plan
+    told = plan.memory is not None and plan.reason != ""
+    reason = f"{candidate.problem}; {plan.reason}" if told else candidate.problem
+    return FitPlan(plan.subject, plan.gpu, plan.pool, plan.memory, "unknown", reason)
