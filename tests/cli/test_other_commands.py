@@ -64,7 +64,7 @@ def test_rules_as_a_table(tmp_path: Path) -> None:
     assert call(tmp_path, "rules", "--format", "xml").code == 2
 
 
-@pytest.mark.parametrize("name", ["contract", "report", "rule"])
+@pytest.mark.parametrize("name", ["contract", "report", "fit", "rule"])
 def test_schemas(tmp_path: Path, name: str) -> None:
     from jsonschema.validators import validator_for
 
@@ -78,7 +78,7 @@ def test_schemas(tmp_path: Path, name: str) -> None:
 def test_a_schema_that_is_not_there(tmp_path: Path) -> None:
     done = call(tmp_path, "schema", "nothing")
     assert (done.code, done.out) == (2, "")
-    assert "contract, report, rule" in done.err
+    assert "contract, report, fit, rule" in done.err
 
 
 def test_a_report_meets_its_schema(project: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from cli_runs import MOVING, call, process
 
 from vllmlint.cli import check as command
-from vllmlint.cli.check import terminal_width, wants_color
+from vllmlint.reports.options import terminal_width, wants_color
 
 TAG = ("--select", "image-tag-floating")
 

@@ -9,6 +9,7 @@ import sys
 from typing import Annotated, Optional
 
 import typer
+from typer.core import TyperCommand
 
 from vllmlint.version import __version__
 
@@ -27,6 +28,22 @@ _PATHS = typer.Argument(help="Manifests or directories; `-` reads standard input
 _CONTRACT = typer.Option(
     "--contract", help="Contract file for all paths (default: the nearest vllmlint.yaml above each file)."
 )
+
+
+#: Under which key a command keeps the words behind `--`.
+_SERVE_WORDS = "vllmlint.serve_words"
+
+
+class _WithServeWords(TyperCommand):
+    """A command that keeps the words behind `--`, which click would mix with the arguments before it."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Cut the words off before click sees them."""
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta[_SERVE_WORDS] = args[at + 1 :]
+            args = args[:at]
+        return super().parse_args(ctx, args)
 
 
 def _version(value: bool) -> None:
@@ -173,6 +190,73 @@ def inspect(
     )
 
 
+@app.command(cls=_WithServeWords)
+def fit(
+    context: typer.Context,
+    paths: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(
+            help="Manifests or directories; `-` reads standard input. Behind `--`: words of `vllm serve`.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--model", help="The model, by its hub id, instead of a manifest's.", metavar="ID"),
+    ] = None,
+    release: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--release", help="The vLLM release, if not what the image says.", metavar="RELEASE"),
+    ] = None,
+    gpu: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--gpu", help="The GPU (`h100`, `a100-80gb`), or `all` for a table.", metavar="NAME"),
+    ] = None,
+    gpu_memory_gib: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option("--gpu-memory-gib", help="GiB that CUDA reports for that GPU.", metavar="GIB"),
+    ] = None,
+    settings: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--set", help="Another value for a flag of vLLM (repeatable).", metavar="FLAG=VALUE"),
+    ] = None,
+    concurrency: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--concurrency", help="Requests of full length to hold at once.", metavar="N"),
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", "-f", help="text or json.", metavar="FORMAT")] = "text",
+    explain_terms: Annotated[
+        bool, typer.Option("--explain", help="Print every term's formula with its numbers.")
+    ] = False,
+    stdin_filename: Annotated[
+        str, typer.Option("--stdin-filename", help="The name of the manifest on standard input.")
+    ] = "-",
+    contract: Annotated[Optional[str], _CONTRACT] = None,  # noqa: UP045
+) -> None:
+    """Say what vLLM will do with GPU memory: whether it starts, tokens, concurrency, what to change."""
+    from vllmlint.cli import fit as command
+    from vllmlint.cli.fit_input import FitArguments
+
+    _leave(
+        command.run(
+            FitArguments(
+                paths=paths or [],
+                serve=context.meta.get(_SERVE_WORDS),
+                model=model,
+                release=release,
+                gpu=gpu,
+                gpu_memory_gib=gpu_memory_gib,
+                settings=settings or [],
+                concurrency=concurrency,
+                format=format_,
+                explain=explain_terms,
+                stdin_filename=stdin_filename,
+                contract=contract,
+            )
+        )
+    )
+
+
 @app.command()
 def upgrade(
     to: Annotated[
@@ -235,7 +319,7 @@ def rules(
 
 @app.command()
 def schema(
-    name: Annotated[str, typer.Argument(help="contract, report or rule.")],
+    name: Annotated[str, typer.Argument(help="contract, report, fit or rule.")],
 ) -> None:
     """Print a JSON Schema."""
     from vllmlint.cli import rules as command

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from vllmlint.lint.run import RunOptions, run_check
 from vllmlint.lint.selection import SelectionError, check_selectors
 from vllmlint.record import record
 from vllmlint.reports import FORMATS, RenderOptions, render
+from vllmlint.reports.options import terminal_width, wants_color
 from vllmlint.serving.release import Release
 from vllmlint.severity import CONFIDENCE_RANK, SEVERITY_RANK, Confidence, Severity
 from vllmlint.sources.files import Input, SourceError, find_inputs, sibling_inputs
@@ -77,16 +77,20 @@ def run(arguments: CheckArguments) -> int:
     return _exit_code(result, arguments)
 
 
-def print_contract_error(error: ContractError) -> None:
-    """Say on standard error what is wrong with a contract, and where."""
+def contract_error_lines(error: ContractError) -> list[str]:
+    """What is wrong with a contract, and where."""
+    lines = []
     for problem in error.problems:
         position = problem.place.source.position(problem.place.start)
-        print(
-            f"vllmlint: {problem.place.source.path}:{position.line}:{position.column}: {problem.message}",
-            file=sys.stderr,
-        )
-        if problem.help:
-            print(f"  help: {problem.help}", file=sys.stderr)
+        where = f"{problem.place.source.path}:{position.line}:{position.column}"
+        lines.append(f"{where}: {problem.message}" + (f"\n  help: {problem.help}" if problem.help else ""))
+    return lines
+
+
+def print_contract_error(error: ContractError) -> None:
+    """Say on standard error what is wrong with a contract, and where."""
+    for line in contract_error_lines(error):
+        print(f"vllmlint: {line}", file=sys.stderr)
 
 
 def read_stdin(paths: Sequence[str], stdin_filename: str) -> list[Input]:
@@ -179,22 +183,6 @@ def _write(result: RunResult, arguments: CheckArguments, reports: Sequence[tuple
         raise UsageError(f"cannot write the report: {error.strerror or error}") from error
     if result.internal_errors and not arguments.verbose:
         print("vllmlint: a rule failed; -v shows the traceback", file=sys.stderr)
-
-
-def wants_color() -> bool:
-    """Whether standard output is to be coloured: a terminal, and not forbidden (https://no-color.org)."""
-    if os.environ.get("NO_COLOR"):
-        return False
-    if os.environ.get("FORCE_COLOR") or os.environ.get("CLICOLOR_FORCE", "0") not in {"", "0"}:
-        return True
-    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def terminal_width() -> int:
-    """Columns to write in: the terminal's, or 100 where there is none."""
-    return (
-        shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() or "COLUMNS" in os.environ else 100
-    )
 
 
 def _exit_code(result: RunResult, arguments: CheckArguments) -> int:

@@ -64,6 +64,9 @@ def _text(server: dict[str, Any]) -> str:
         ("port", _known(server["port"])),
         ("replicas", _known(server["replicas"])),
     ]
+    if server["memory"]:
+        memory = server["memory"]
+        rows.append(("memory", f"{memory['gpu']['id']}: {memory['verdict']}, {memory['reason']}"))
     if group:
         rows.append(("group", f"{group['name']} {group['role']}, size {_known(group['size'])}"))
     if server["simulator"]:

@@ -12,7 +12,7 @@ from vllmlint.rulebook import Rule, RuleDocs, all_rules, find_rule, rule_docs
 
 EXIT_USAGE = 2
 #: Schemas that are shipped, by the name `vllmlint schema` knows them under.
-SCHEMAS = ("contract", "report", "rule")
+SCHEMAS = ("contract", "report", "fit", "rule")
 
 
 def list_rules(fmt: str) -> int:

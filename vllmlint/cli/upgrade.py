@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from textwrap import wrap
 from typing import Any
 
-from vllmlint.cli.check import EXIT_FINDINGS, EXIT_USAGE, print_contract_error, read_stdin, terminal_width
+from vllmlint.cli.check import EXIT_FINDINGS, EXIT_USAGE, print_contract_error, read_stdin
 from vllmlint.lint.contracts import ContractError
 from vllmlint.lint.run import RunOptions, Shard
 from vllmlint.plans.upgrade import upgrade_world
+from vllmlint.reports.options import terminal_width
 from vllmlint.serving.release import Release
 from vllmlint.sources.files import SourceError
 

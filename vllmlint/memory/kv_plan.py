@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from vllmlint.engine.config import AUTO_MAX_MODEL_LEN, EngineConfig, Refusal
-from vllmlint.engine.stages import stage_layers
 from vllmlint.memory.kv_fit import (
     block_bytes,
     blocks_per_full_request,
@@ -23,6 +22,7 @@ from vllmlint.memory.kv_groups import Group, Specs, group_layers, promoted
 from vllmlint.memory.kv_spec import FULL_KINDS, WINDOW_KINDS, Demand
 from vllmlint.memory.kv_specs import CachePlan, plan_specs
 from vllmlint.memory.kv_state import config_length, grows
+from vllmlint.memory.stages import stage_layers
 from vllmlint.models.layers import CacheLayer, UnknownLayers, cache_layers
 from vllmlint.record import record
 

@@ -124,7 +124,7 @@ def _fp8_on_triton(config: EngineConfig, backend: Backend) -> Refusal | None:
     capability = config.gpu.compute_capability or (9, 0)
     kinds = {"TRITON_MLA": "MLA", "TRITON_ATTN": "attention", "TRITON_ATTN_DIFFKV": "attention"}
     kind = kinds.get(backend.name)
-    fp8 = cache_dtype(config).startswith("fp8")
+    fp8 = cache_dtype(config) in ("fp8", "fp8_e4m3")
     if kind is None or not fp8 or capability >= (8, 9) or not config.release.at_least("0.24.0"):
         return None
     message = (

@@ -19,6 +19,7 @@ _CODES = {
     "help": "36",
     "line": "1;34",
     "related": "34",
+    "good": "1;32",
     "dim": "2",
     "bold": "1",
 }

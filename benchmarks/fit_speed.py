@@ -1,0 +1,103 @@
+"""Time `vllmlint fit`: one plan in a running process, whole processes, and the table of all GPUs.
+
+    python benchmarks/fit_speed.py [--repeat 5] [--slack 1.0]
+
+Prints one row a measurement with its target and exits 1 when one is missed. A plan is timed over models of
+several families, the slowest counts; a process is the fastest of its runs, output included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
+#: Model, GPU and tensor parallel size: dense, MoE with MLA, sliding windows, mxfp4, block fp8, hybrid.
+PLANS = (
+    (LLAMA, "nvidia-a100-80gb-sxm", 1),
+    ("deepseek-ai/DeepSeek-V3", "nvidia-h200-141gb-sxm", 8),
+    ("google/gemma-3-27b-it", "nvidia-a100-80gb-sxm", 1),
+    ("openai/gpt-oss-120b", "nvidia-h100-80gb-sxm", 1),
+    ("Qwen/Qwen3-32B-FP8", "nvidia-h100-80gb-sxm", 1),
+    ("Qwen/Qwen3-Next-80B-A3B-Instruct", "nvidia-h200-141gb-sxm", 4),
+)
+#: Plans of each model that are timed together.
+ROUNDS = 20
+FITS = ("--gpu", "nvidia-h100-80gb-sxm", "--model", LLAMA)
+#: It does not fit, so that suggestions are worked out too.
+SHORT = ("--gpu", "nvidia-l4", "--model", "Qwen/Qwen3-32B-FP8")
+
+
+def plan_seconds() -> float:
+    """One plan of the slowest model, once everything is imported and read."""
+    from vllmlint.engine.config import EngineRequest
+    from vllmlint.hardware.gpus import gpu_by_id
+    from vllmlint.memory.plan import plan_memory
+    from vllmlint.models.catalogue import find_architecture
+    from vllmlint.serving.release import known_releases
+
+    slowest = 0.0
+    for model, name, size in PLANS:
+        architecture, gpu = find_architecture(model), gpu_by_id(name)
+        assert architecture is not None, model
+        assert gpu is not None, name
+        settings = {"tensor_parallel_size": size}
+        request = EngineRequest(known_releases()[-1], architecture, gpu, settings, {})
+        plan_memory(request)
+        started = time.perf_counter()
+        for _ in range(ROUNDS):
+            plan_memory(request)
+        seconds = (time.perf_counter() - started) / ROUNDS
+        print(f"    {model}: {seconds * 1000:.2f} ms")
+        slowest = max(slowest, seconds)
+    return slowest
+
+
+def process_seconds(repeat: int, *arguments: str) -> float:
+    """The fastest of some runs of a whole process."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    best = float("inf")
+    for _ in range(repeat):
+        started = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "vllmlint", "fit", *arguments],
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
+        best = min(best, time.perf_counter() - started)
+        if done.returncode not in (0, 1):
+            raise SystemExit(done.stderr.decode())
+    return best
+
+
+def main() -> int:
+    """Measure, print, and say whether every target is met."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--slack", type=float, default=1.0, help="factor on every target, for busy machines")
+    options = parser.parse_args()
+    sys.path.insert(0, str(ROOT))
+    measurements: list[tuple[str, float, Callable[[], float]]] = [
+        ("a plan", 0.005, plan_seconds),
+        ("fit, one GPU", 0.5, lambda: process_seconds(options.repeat, *FITS)),
+        ("fit with suggestions", 0.5, lambda: process_seconds(options.repeat, *SHORT)),
+        ("fit --gpu all", 1.0, lambda: process_seconds(options.repeat, "--gpu", "all", "--model", LLAMA)),
+    ]
+    missed = False
+    for name, target, measure in measurements:
+        seconds = measure()
+        late = seconds > target * options.slack
+        missed = missed or late
+        print(f"{name:<24} {seconds:8.4f} s  target {target:g} s{'  MISSED' if late else ''}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
