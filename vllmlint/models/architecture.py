@@ -40,6 +40,16 @@ class ModelArchitecture:
         self.confidence = confidence
         self.published = published or {}
 
+    def with_fields(self, fields: Mapping[str, Any], *, model_id: str | None = None) -> ModelArchitecture:
+        """The same model with other fields: a quantised copy, `--hf-overrides`."""
+        return ModelArchitecture(
+            self.id if model_id is None else model_id,
+            fields,
+            source=self.source,
+            confidence=self.confidence,
+            published=self.published,
+        )
+
     def get(self, name: str) -> Any:
         """A field by its Hugging Face name; None where it is absent."""
         return self.fields.get(name)
