@@ -195,15 +195,6 @@ def test_a_loose_config_gives_way_to_the_catalogue_and_is_an_assumption() -> Non
     assert facts.assumptions == ("somewhere is taken for the served model's",)
 
 
-def test_the_files_commit_against_the_revision_that_is_served() -> None:
-    files = ModelFiles("the cache", json.dumps(CONFIG), revision="a" * 40)
-    outside = Outside(cached=lambda *_: files)
-    assert found("acme/bot", outside=outside, revision="a" * 40).confidence == "high"
-    other = found("acme/bot", outside=outside, revision="b" * 40)
-    assert other.confidence == "medium"
-    assert other.assumptions[0].startswith("the cache is of acme/bot at aaaaaaaaaaaa")
-
-
 def test_only_ids_of_repositories_are_looked_up_in_the_cache_and_on_the_hub() -> None:
     outside = Outside(cached=lambda *_: pytest.fail("read"), online=lambda *_: pytest.fail("read"))
     unknown("/models/x", outside=outside)

@@ -61,15 +61,16 @@ class Outside:
 
     `given` are the files that the user named for this run. `declared` reads what a model of the contract
     names as its `config`. `beside` reads a directory of the model's name beside the manifest, `loose` a
-    bare config.json there. `cached` and `online` take a hub id and a revision.
+    bare config.json there. `cached` and `online` take a hub id and a revision, and read the files of that
+    revision. A text instead of files says why there are none.
     """
 
     given: ModelFiles | None = None
-    declared: Callable[[DeclaredModel], ModelFiles | None] = _no_files
+    declared: Callable[[DeclaredModel], ModelFiles | str | None] = _no_files
     beside: Callable[[str], ModelFiles | None] = _no_files
     loose: Callable[[], ModelFiles | None] = _no_files
     cached: Callable[[str, str | None], ModelFiles | None] = _no_files
-    online: Callable[[str, str | None], ModelFiles | None] = _no_files
+    online: Callable[[str, str | None], ModelFiles | str | None] = _no_files
 
 
 NOTHING_OUTSIDE = Outside()
@@ -134,17 +135,20 @@ def find_model(
     hub_id = entry.id if entry is not None else name.id if name.kind == "hub" else ""
     wanted = revision or name.revision or (entry.revision if entry is not None else None)
     files = _own_files(name, entry, hub_id, wanted, outside)
-    if files is not None:
-        return _from_files(reference, files, hub_id or name.id, wanted, entry)
+    refusal = files if isinstance(files, str) else ""
+    if isinstance(files, ModelFiles):
+        return _from_files(reference, files, hub_id or name.id, entry)
     if entry is not None and entry.config:
-        return UnknownModel(reference, f"the contract's config of {entry.id}, {entry.config}, was not read")
+        why = f": {refusal}" if refusal else ""
+        reason = f"the contract's config of {entry.id}, {entry.config}, was not read{why}"
+        return UnknownModel(reference, reason)
     for candidate in _candidates(name, entry, hub_id):
         if (facts := _from_catalogue(reference, candidate, wanted, entry)) is not None:
             return facts
     if (loose := outside.loose()) is not None:
         note = f"{loose.source} is taken for the served model's"
-        return _from_files(reference, loose, hub_id or name.id, wanted, entry, "medium", note)
-    return _by_name_alone(name, reference, wanted) or _unknown(name, reference, hub_id)
+        return _from_files(reference, loose, hub_id or name.id, entry, "medium", note)
+    return _by_name_alone(name, reference) or _unknown(name, reference, hub_id, refusal)
 
 
 @record
@@ -173,8 +177,8 @@ def _declared(name: ModelName, declared: Iterable[DeclaredModel]) -> DeclaredMod
 
 def _own_files(
     name: ModelName, entry: DeclaredModel | None, hub_id: str, revision: str | None, outside: Outside
-) -> ModelFiles | None:
-    """The first files that are certainly this model's own."""
+) -> ModelFiles | str | None:
+    """The first files that are certainly this model's own, or why there are none."""
     if outside.given is not None:
         return outside.given
     if entry is not None and entry.config:
@@ -254,7 +258,6 @@ def _from_files(
     reference: str,
     files: ModelFiles,
     model_id: str,
-    revision: str | None,
     entry: DeclaredModel | None,
     confidence: Confidence = "high",
     note: str = "",
@@ -265,14 +268,10 @@ def _from_files(
         found = architecture_from_files(files, model_id)
     except ConfigError as error:
         return UnknownModel(reference, str(error))
-    notes = [note] if note else []
-    if revision and (other := _other_revision(found, revision)):
-        confidence = lower(confidence)
-        notes.append(other.replace("the catalogue knows", f"{files.source} is of"))
-    return ModelFacts(reference, found, confidence, tuple(notes), entry)
+    return ModelFacts(reference, found, confidence, (note,) if note else (), entry)
 
 
-def _by_name_alone(name: ModelName, reference: str, revision: str | None) -> ModelFacts | None:
+def _by_name_alone(name: ModelName, reference: str) -> ModelFacts | None:
     """A path or URL that ends in `org/name`, or in a name that only one organisation has."""
     if name.kind not in ("path", "url") or not name.tail:
         return None
@@ -287,12 +286,13 @@ def _by_name_alone(name: ModelName, reference: str, revision: str | None) -> Mod
     return _from_catalogue(reference, _Candidate(alike[0], "low", note.format(alike[0])), None, None)
 
 
-def _unknown(name: ModelName, reference: str, hub_id: str) -> UnknownModel:
+def _unknown(name: ModelName, reference: str, hub_id: str, refusal: str) -> UnknownModel:
     if name.kind == "unknown":
         return UnknownModel(reference, "the manifest does not tell which model it is")
     if hub_id:
         known = f"{hub_id} is not among the {len(catalogue_ids())} models that vllmlint knows"
-        return UnknownModel(reference, known, nearest_id(hub_id))
+        reason = f"{known}; {refusal}" if refusal else known
+        return UnknownModel(reference, reason, nearest_id(hub_id))
     what = "a directory in the container" if name.kind == "path" else "not a repository of the hub"
     return UnknownModel(reference, f"{reference} is {what}: the contract does not say which model lies there")
 
