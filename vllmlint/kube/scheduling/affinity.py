@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vllmlint.kube.scheduling.labels import field_flaw, field_holds, flaw_of, holds
+from vllmlint.kube.scheduling.labels import field_flaw, field_holds, flaw_of
 from vllmlint.kube.scheduling.nodes import NodeState
-from vllmlint.kube.scheduling.records import NodeTerm, Pod, Reason, Requirement, Route
+from vllmlint.kube.scheduling.records import Answer, NodeTerm, Pod, Reason, Requirement, Route
 
 _PLUGIN = "NodeAffinity"
 
@@ -15,7 +15,7 @@ def check_affinity(pod: Pod, node: NodeState) -> Iterator[Reason]:
     """Every selector pair and affinity term that keeps the pod off the node."""
     for key, value in pod.selector.items():
         route: Route = ("spec", "nodeSelector", key)
-        truth = _truth(Requirement(key, "In", (value,)), node)
+        truth = node.meets(Requirement(key, "In", (value,)))
         if truth is not True or route in pod.unread:
             answer_no = truth is False and route not in pod.unread
             yield _reason(f"{key}: {value}", route, key, node, definite=answer_no)
@@ -48,24 +48,17 @@ def _term(term: NodeTerm, node: NodeState, pod: Pod) -> Iterator[Reason]:
     flaws += [(one, flaw) for one in term.fields if (flaw := field_flaw(one))]
     if flaws:
         for one, flaw in flaws:
-            answer = "unknown" if one.route in pod.unread else "no"
+            answer: Answer = "unknown" if one.route in pod.unread else "no"
             yield Reason(_PLUGIN, "affinity", answer, one.key, one.route, "", f"malformed term: {flaw}")
         return
     for one in term.expressions:
-        truth = None if one.route in pod.unread else _truth(one, node)
+        truth = None if one.route in pod.unread else node.meets(one)
         if truth is not True:
             yield _reason(wanted(one), one.route, one.key, node, definite=truth is False)
     for one in term.fields:
         if node.name and not field_holds(one, node.name):
             fact = f"metadata.name={node.name}"
             yield Reason(_PLUGIN, "affinity", "no", wanted(one), one.route, fact, f"asks for {wanted(one)}")
-
-
-def _truth(one: Requirement, node: NodeState) -> bool | None:
-    """Whether the node's labels meet a requirement; None when nothing is known of the label."""
-    if node.absent_label(one.key) is None:
-        return None
-    return holds(one, node.labels)
 
 
 def wanted(one: Requirement) -> str:
@@ -78,7 +71,10 @@ def wanted(one: Requirement) -> str:
 def _reason(wish: str, route: Route, key: str, node: NodeState, *, definite: bool) -> Reason:
     value = node.labels.get(key)
     if not definite and value is None:
+        maybe = ", ".join(sorted(node.possible_values(key)))
         detail = f"asks for {wish}; whether the nodes carry that label is not known"
+        if maybe:
+            detail = f"asks for {wish}; the nodes may have {key}={maybe}, or no such label"
         return Reason(_PLUGIN, "affinity", "unknown", wish, route, "", detail)
     if not definite:
         detail = f"asks for {wish}, which cannot be read; the node has {key}={value}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any
 
-from vllmlint.kube.scheduling.nodes import NodeState, node_state
+from vllmlint.kube.node import Node, node_from_object
+from vllmlint.kube.scheduling.nodes import NodeState
 from vllmlint.kube.scheduling.read_pod import NEWEST, read_pod
 from vllmlint.kube.scheduling.records import HostPort, Pod
 from vllmlint.kube.scheduling.volumes import Storage
@@ -59,7 +60,7 @@ class Cluster:
 
     def __init__(
         self,
-        nodes: Iterable[NodeState],
+        nodes: Iterable[Node],
         pods: Iterable[Pod] | None = None,
         *,
         storage: Storage | None = None,
@@ -68,7 +69,7 @@ class Cluster:
         version: tuple[int, int] = NEWEST,
         gates: Mapping[str, bool] | None = None,
     ) -> None:
-        self.nodes = tuple(nodes)
+        self.nodes = tuple(NodeState(node) for node in nodes)
         self.pods_known = pods is not None
         self.storage = storage if storage is not None else Storage({}, {}, {}, complete=False)
         self.devices = devices if devices is not None else Devices()
@@ -111,10 +112,13 @@ def read_cluster(data: Mapping[str, Any]) -> Cluster:
     ResourceClaims and ResourceClaimTemplates alike.
     """
     version = parse_version(data.get("version"))
-    claims = [*_objects(data, "claims", "resourceClaims"), *_objects(data, "templates", "resourceClaimTemplates", "claimTemplates")]
+    claims = [
+        *_objects(data, "claims", "resourceClaims"),
+        *_objects(data, "templates", "resourceClaimTemplates", "claimTemplates"),
+    ]
     templates = [one for one in claims if _is_template(one)]
     return Cluster(
-        [node_state(one) for one in _objects(data, "nodes")],
+        [_node(one) for one in _objects(data, "nodes")],
         [read_pod(one, version) for one in _objects(data, "pods")],
         storage=Storage(
             _named(_objects(data, "persistentVolumeClaims", "pvcs")),
@@ -134,6 +138,14 @@ def read_cluster(data: Mapping[str, Any]) -> Cluster:
         },
         version=version,
         gates=data.get("featureGates") or data.get("gates"),
+    )
+
+
+def _node(obj: Mapping[str, Any]) -> Node:
+    """A node of a whole cluster: what its object does not list is not there."""
+    node = node_from_object(obj)
+    return replace(
+        node, allocatable_complete=True, upper_bounds=frozenset(), extended_resource_toleration=False
     )
 
 

@@ -1,94 +1,69 @@
-"""Nodes as the scheduler sees them, real ones and descriptions of what a pool's nodes are like."""
+"""Nodes made ready for many questions: amounts in the scheduler's units, labels that may be unknown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
-from typing import Any
 
-from vllmlint.kube.scheduling.amounts import amounts
-from vllmlint.record import record
+from vllmlint.kube.node import Amount, Node, Taint
+from vllmlint.kube.scheduling.amounts import scheduler_units
+from vllmlint.kube.scheduling.labels import holds
+from vllmlint.kube.scheduling.records import Requirement
 
-
-@record
-class NodeTaint:
-    """A taint of a node."""
-
-    key: str
-    value: str = ""
-    effect: str = "NoSchedule"
-
-    @property
-    def repels(self) -> bool:
-        """Whether it keeps pods away: PreferNoSchedule only scores."""
-        return self.effect in {"NoSchedule", "NoExecute"}
-
-    @property
-    def text(self) -> str:
-        """The taint as kubectl writes it: `key=value:effect`."""
-        return f"{self.key}{'=' + self.value if self.value else ''}:{self.effect}"
+#: The label that every kubelet sets to the node's name (or the host's).
+HOSTNAME = "kubernetes.io/hostname"
 
 
-@record
 class NodeState:
-    """A node, or what is known of the nodes of a pool.
+    """A node, or one that stands for the nodes of a pool (see `Node` for what may be unknown of those)."""
 
-    `allocatable` is in the scheduler's units; None says that nothing is known of it. `known_labels` are the
-    keys of which an absence means something, None all of them (a real node). A resource that is missing from
-    `allocatable` is absent, unless it is in `unknown_resources` or `resources_complete` is false.
-    `added_tolerations` is set where the platform adds tolerations of requested resources
-    (ExtendedResourceToleration). `max_per_container` bounds what kubelet hands to one container of a shared
-    resource; `topology_policy` is kubelet's topology manager policy.
-    """
+    __slots__ = ("allocatable", "labels", "name", "node", "taints", "unschedulable", "used")
 
-    name: str
-    labels: dict[str, str] = field(default_factory=dict)
-    taints: tuple[NodeTaint, ...] = ()
-    unschedulable: bool = False
-    allocatable: dict[str, int] = field(default_factory=dict)
-    known_labels: frozenset[str] | None = None
-    resources_complete: bool = True
-    unknown_resources: frozenset[str] = frozenset()
-    taints_complete: bool = True
-    added_tolerations: bool = False
-    max_per_container: dict[str, int] = field(default_factory=dict)
-    topology_policy: str = ""
-    devices_per_numa: dict[str, int] = field(default_factory=dict)
-    may_use_dra: bool = False
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.name = node.name
+        self.labels = node.labels
+        self.taints = node.taints
+        self.unschedulable = node.unschedulable
+        self.allocatable = _units(node.allocatable)
+        self.used = _units(node.used)
 
     def amount(self, resource: str) -> int | None:
         """Allocatable of a resource; 0 where the node has none of it, None where nothing tells."""
         found = self.allocatable.get(resource)
         if found is not None:
             return found
-        if resource in self.unknown_resources or not self.resources_complete:
+        return 0 if self.node.allocatable_of(resource) == 0 else None
+
+    def at_most(self, resource: str) -> bool:
+        """Whether the amount is an upper bound: what the kubelet keeps for itself is not known."""
+        return resource in self.node.upper_bounds
+
+    def meets(self, one: Requirement) -> bool | None:
+        """Whether the node's labels meet a requirement; None when nothing tells."""
+        value = self.labels.get(one.key)
+        if value is not None or self.node.labels_complete:
+            return holds(one, self.labels)
+        values = self.node.label_values(one.key)
+        if values is None:
             return None
-        return 0
+        answers = {holds(one, {} if each is None else {one.key: each}) for each in values}
+        return answers.pop() if len(answers) == 1 else None
 
-    def absent_label(self, key: str) -> bool | None:
-        """Whether the node surely lacks a label; None when nothing tells."""
-        if key in self.labels:
-            return False
-        return True if self.known_labels is None or key in self.known_labels else None
+    def has_label(self, key: str) -> bool | None:
+        """Whether the node carries a label; None when nothing tells."""
+        if key in self.labels or (key == HOSTNAME and not self.node.labels_complete):
+            return True
+        return self.meets(Requirement(key, "Exists"))
 
-
-def node_state(data: Mapping[str, Any]) -> NodeState:
-    """A node from its object, as `kubectl get node -o json` prints it."""
-    metadata, spec, status = (_mapping(data.get(part)) for part in ("metadata", "spec", "status"))
-    resources = status.get("allocatable")
-    return NodeState(
-        name=str(metadata.get("name") or ""),
-        labels={str(key): str(value) for key, value in _mapping(metadata.get("labels")).items()},
-        taints=tuple(
-            NodeTaint(str(one.get("key") or ""), str(one.get("value") or ""), str(one.get("effect") or ""))
-            for one in spec.get("taints") or ()
-            if isinstance(one, Mapping)
-        ),
-        unschedulable=spec.get("unschedulable") is True,
-        # the API server fills allocatable from capacity where kubelet has not set it yet
-        allocatable=amounts(resources if resources is not None else status.get("capacity")),
-    )
+    def possible_values(self, key: str) -> frozenset[str]:
+        """The values that a label has, or may have."""
+        return frozenset(one for one in self.node.label_values(key) or () if one is not None)
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _units(amounts: Mapping[str, Amount]) -> dict[str, int]:
+    return {name: scheduler_units(name, amount) for name, amount in amounts.items()}
+
+
+def repels(taint: Taint) -> bool:
+    """Whether a taint keeps pods away: PreferNoSchedule only scores."""
+    return taint.effect in {"NoSchedule", "NoExecute"}

@@ -64,7 +64,9 @@ class PodAffinityState:
             value = node.labels.get(term.topology_key)
             if value in bad:
                 fact = f"a pod that matches runs in {term.topology_key}={value}"
-                yield Reason(_PLUGIN, "anti-affinity", "no", term.topology_key, term.route, fact, fact, for_good=False)
+                yield Reason(
+                    _PLUGIN, "anti-affinity", "no", term.topology_key, term.route, fact, fact, for_good=False
+                )
         for key, value in sorted(self._repelled):
             if node.labels.get(key) == value:
                 fact = f"a pod in {key}={value} wants no such pod beside it"
@@ -76,7 +78,9 @@ class PodAffinityState:
             value = node.labels.get(term.topology_key)
             if value is None:
                 fact = f"no label {term.topology_key}"
-                yield Reason(_PLUGIN, "pod-affinity", "no", term.topology_key, term.route, fact, f"the node has {fact}")
+                yield Reason(
+                    _PLUGIN, "pod-affinity", "no", term.topology_key, term.route, fact, f"the node has {fact}"
+                )
                 return
             found = found and value in good
         # the first pod of a group that wants to be together may go anywhere
@@ -93,13 +97,15 @@ def check_alone(pod: Pod, node: NodeState, namespaces: Namespaces) -> Iterator[R
     Anti-affinity keeps nobody off an empty node; affinity to others cannot be told.
     """
     for term in pod.affinity:
-        missing = node.absent_label(term.topology_key)
+        there = node.has_label(term.topology_key)
         fact = f"no label {term.topology_key}"
-        if missing:
-            yield Reason(_PLUGIN, "pod-affinity", "no", term.topology_key, term.route, fact, f"the node has {fact}")
+        if there is False:
+            yield Reason(
+                _PLUGIN, "pod-affinity", "no", term.topology_key, term.route, fact, f"the node has {fact}"
+            )
         elif not term_matches(term, pod, namespaces):
             detail = "whether pods that it must run beside are there is not known"
             yield Reason(_PLUGIN, "pod-affinity", "unknown", term.topology_key, term.route, "", detail)
-        elif missing is None and term.topology_key != "kubernetes.io/hostname":
+        elif there is None:
             detail = f"whether the nodes carry the label {term.topology_key} is not known"
             yield Reason(_PLUGIN, "pod-affinity", "unknown", term.topology_key, term.route, "", detail)

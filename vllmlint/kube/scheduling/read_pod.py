@@ -124,7 +124,15 @@ def _volumes(spec: Mapping[str, Any], pod_name: str) -> Iterator[Volume]:
 
 _REQUIREMENTS = ("matchExpressions", "matchFields")
 #: What of a pod placement depends on; the rest of it may hold any placeholder.
-_READ = ("nodeSelector", "affinity", "tolerations", "nodeName", "topologySpreadConstraints", "overhead", "resources")
+_READ = (
+    "nodeSelector",
+    "affinity",
+    "tolerations",
+    "nodeName",
+    "topologySpreadConstraints",
+    "overhead",
+    "resources",
+)
 
 
 def _unread(spec: Mapping[str, Any]) -> Iterator[Route]:

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vllmlint.kube.scheduling.amounts import Nanos, quantities, scheduler_units
+from vllmlint.kube.node import Amount
+from vllmlint.kube.scheduling.amounts import Exact, quantities, scheduler_units
 from vllmlint.kube.scheduling.records import Ask, Route
 
 
-def container_requests(container: Mapping[str, Any]) -> Nanos:
+def container_requests(container: Mapping[str, Any]) -> Exact:
     """A container's requests; a limit without a request is one (API defaulting)."""
     resources = container.get("resources")
     resources = resources if isinstance(resources, Mapping) else {}
-    requests, limits = quantities(resources.get("requests"))[0], quantities(resources.get("limits"))[0]
+    requests, limits = quantities(resources.get("requests")), quantities(resources.get("limits"))
     return {**limits, **requests}
 
 
-def pod_requests(spec: Mapping[str, Any], *, pod_level: bool) -> tuple[dict[str, Ask], tuple[dict[str, int], ...]]:
+def pod_requests(
+    spec: Mapping[str, Any], *, pod_level: bool
+) -> tuple[dict[str, Ask], tuple[dict[str, int], ...]]:
     """The pod's request of each resource, and what each container asks for.
 
     Per resource: the larger of what containers and sidecars ask for together, and of what each step of the
@@ -25,11 +28,11 @@ def pod_requests(spec: Mapping[str, Any], *, pod_level: bool) -> tuple[dict[str,
     replace the sum of cpu, memory and huge pages. Overhead comes on top.
     """
     mains, inits = _containers(spec, "containers"), _containers(spec, "initContainers")
-    total: Nanos = {}
+    total: Exact = {}
     for _, container in mains:
         _add(total, container_requests(container))
-    sidecars: Nanos = {}
-    peak: Nanos = {}
+    sidecars: Exact = {}
+    peak: Exact = {}
     for _, container in inits:
         asked = container_requests(container)
         if container.get("restartPolicy") == "Always":
@@ -46,7 +49,7 @@ def pod_requests(spec: Mapping[str, Any], *, pod_level: bool) -> tuple[dict[str,
     routes = _routes(spec)
     if pod_level:
         _apply_pod_level(spec, total, routes)
-    _add(total, quantities(spec.get("overhead"))[0])
+    _add(total, quantities(spec.get("overhead")))
     asks = {
         name: Ask(scheduler_units(name, amount), routes.get(name, (("spec", "overhead", name),)))
         for name, amount in total.items()
@@ -67,14 +70,14 @@ def _containers(spec: Mapping[str, Any], section: str) -> list[tuple[Route, Mapp
     ]
 
 
-def _add(total: Nanos, more: Nanos) -> None:
+def _add(total: Exact, more: Exact) -> None:
     for name, amount in more.items():
         total[name] = total.get(name, 0) + amount
 
 
 def _routes(spec: Mapping[str, Any]) -> dict[str, tuple[Route, ...]]:
     """Where each resource is asked for, the largest request first."""
-    found: dict[str, list[tuple[int, Route]]] = {}
+    found: dict[str, list[tuple[Amount, Route]]] = {}
     for base, container in (*_containers(spec, "containers"), *_containers(spec, "initContainers")):
         resources = container.get("resources")
         requests = resources.get("requests") if isinstance(resources, Mapping) else None
@@ -84,7 +87,7 @@ def _routes(spec: Mapping[str, Any]) -> dict[str, tuple[Route, ...]]:
     return {name: tuple(route for _, route in sorted(places, key=_first)) for name, places in found.items()}
 
 
-def _first(place: tuple[int, Route]) -> int:
+def _first(place: tuple[Amount, Route]) -> Amount:
     return place[0]
 
 
@@ -93,11 +96,11 @@ def pod_level_resource(name: str) -> bool:
     return name in {"cpu", "memory"} or name.startswith("hugepages-")
 
 
-def _apply_pod_level(spec: Mapping[str, Any], total: Nanos, routes: dict[str, tuple[Route, ...]]) -> None:
+def _apply_pod_level(spec: Mapping[str, Any], total: Exact, routes: dict[str, tuple[Route, ...]]) -> None:
     resources = spec.get("resources")
     if not isinstance(resources, Mapping):
         return
-    requests, limits = quantities(resources.get("requests"))[0], quantities(resources.get("limits"))[0]
+    requests, limits = quantities(resources.get("requests")), quantities(resources.get("limits"))
     for name, amount in requests.items():
         if pod_level_resource(name):
             total[name] = amount

@@ -46,7 +46,7 @@ class Toleration:
 
 @record
 class LabelSelector:
-    """A label selector of pods or namespaces; None fields of the API stand for `matches nothing` elsewhere."""
+    """A label selector of pods or namespaces; without requirements it matches everything."""
 
     requirements: tuple[Requirement, ...] = ()
 

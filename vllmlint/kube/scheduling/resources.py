@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from vllmlint.kube.scheduling.amounts import is_extended, shown
+from vllmlint.kube.scheduling.amounts import is_counted, is_extended, shown
 from vllmlint.kube.scheduling.nodes import NodeState
 from vllmlint.kube.scheduling.records import Ask, Pod, Reason, Route
 
 _PLUGIN = "NodeResourcesFit"
 _NATIVE = ("cpu", "memory", "ephemeral-storage")
+#: The part of a node's capacity that pods surely get, where only the capacity is known. The largest shares
+#: kept back are GKE's: a quarter of the first 4 GiB of memory, and of a boot disk half and the eviction
+#: threshold's tenth (its documentation of node sizes).
+_SURELY_ALLOCATABLE = {"cpu": 0.75, "memory": 0.75, "ephemeral-storage": 0.4}
+_KEPT = "how much of it the kubelet keeps for itself is not known"
 #: Resources that a scheduler of their own places (`scheduling.md` 6.4): HAMi, Aliyun cGPU.
 _OWN_SCHEDULER = frozenset(
     {"nvidia.com/gpumem", "nvidia.com/gpumem-percentage", "nvidia.com/gpucores", "aliyun.com/gpu-mem"}
@@ -31,14 +36,13 @@ def check_resources(
     slots = node.amount("pods")
     if slots is not None and (pods_there or 0) + 1 > slots:
         fact = f"pods: {slots} allocatable, {pods_there or 0} there"
-        yield Reason(_PLUGIN, "pods", "no", "pods", (), fact, f"takes no more than {slots} pods", for_good=False)
+        yield Reason(
+            _PLUGIN, "pods", "no", "pods", (), fact, f"takes no more than {slots} pods", for_good=False
+        )
     ordered = [name for name in _NATIVE if name in pod.requests]
     for name in (*ordered, *sorted(pod.requests.keys() - set(_NATIVE) - {"pods"})):
         ask = pod.requests[name]
-        if ask.amount <= 0 or left_to_dra(name):
-            continue
-        # names without a domain that are not the scheduler's own are no resources to it
-        if name not in _NATIVE and "/" not in name and not name.startswith(("hugepages-", "attachable-volumes-")):
+        if ask.amount <= 0 or not is_counted(name) or left_to_dra(name):
             continue
         if name in _OWN_SCHEDULER:
             yield _unknown(name, ask, "placed by a third-party scheduler, whose answer is not known")
@@ -48,6 +52,9 @@ def check_resources(
             yield _unknown(name, ask, f"how much {name} the nodes offer is not known")
         elif ask.amount > has - used.get(name, 0):
             yield _insufficient(name, ask, has, used.get(name, 0), node)
+        elif node.at_most(name) and name in _NATIVE and ask.amount > has * _SURELY_ALLOCATABLE[name]:
+            detail = f"asks for {shown(name, ask.amount)} of {shown(name, has)}; {_KEPT}"
+            yield _unknown(name, ask, detail)
     for route in _unread(pod):
         yield Reason(_PLUGIN, "resource", "unknown", str(route[-1]), route, "", "the quantity cannot be read")
 

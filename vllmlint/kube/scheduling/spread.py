@@ -62,7 +62,9 @@ class SpreadState:
             if there + itself - lowest > one.max_skew:
                 fact = f"{there} such pods in {one.topology_key}={value}, {lowest} in the emptiest domain"
                 detail = f"one more would make the skew {there + itself - lowest}, allowed is {one.max_skew}"
-                yield Reason(_PLUGIN, "spread", "no", one.topology_key, one.route, fact, detail, for_good=False)
+                yield Reason(
+                    _PLUGIN, "spread", "no", one.topology_key, one.route, fact, detail, for_good=False
+                )
 
 
 def _no_label(one: Spread) -> Reason:
@@ -73,9 +75,9 @@ def _no_label(one: Spread) -> Reason:
 def check_alone(pod: Pod, node: NodeState) -> Iterator[Reason]:
     """Spread constraints where nothing is known of other pods: a first pod breaks none where the label is."""
     for one in pod.spread:
-        missing = node.absent_label(one.topology_key)
-        if missing:
+        there = node.has_label(one.topology_key)
+        if there is False:
             yield _no_label(one)
-        elif missing is None and one.topology_key != "kubernetes.io/hostname":
+        elif there is None:
             detail = f"whether the nodes carry the label {one.topology_key} is not known"
             yield Reason(_PLUGIN, "spread-label", "unknown", one.topology_key, one.route, "", detail)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
+from vllmlint.kube.node import Taint
 from vllmlint.kube.scheduling.amounts import is_extended
 from vllmlint.kube.scheduling.labels import integer
-from vllmlint.kube.scheduling.nodes import NodeState, NodeTaint
+from vllmlint.kube.scheduling.nodes import NodeState, repels
 from vllmlint.kube.scheduling.records import NearMiss, Pod, Reason, Toleration
 
 _PLUGIN = "TaintToleration"
 #: How alike two keys are when one was meant for the other: `nvidia.com/gpus` and `nvidia.com/gpu`.
 _SIMILAR = 0.8
-CORDON = NodeTaint("node.kubernetes.io/unschedulable", "", "NoSchedule")
+CORDON = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
 
 
-def tolerates(one: Toleration, taint: NodeTaint, *, comparisons: bool = False) -> bool:
+def tolerates(one: Toleration, taint: Taint, *, comparisons: bool = False) -> bool:
     """Whether a toleration tolerates a taint (core/v1 `ToleratesTaint`; `scheduling.md` 4.1).
 
     `comparisons` is the gate TaintTolerationComparisonOperators, which `Lt` and `Gt` need.
@@ -39,7 +40,7 @@ def tolerates(one: Toleration, taint: NodeTaint, *, comparisons: bool = False) -
 
 
 def added_tolerations(pod: Pod) -> tuple[Toleration, ...]:
-    """What ExtendedResourceToleration adds: one for each extended resource asked for (`scheduling.md` 4.3)."""
+    """What ExtendedResourceToleration adds: one for each extended resource (`scheduling.md` 4.3)."""
     names = {name for container in pod.containers for name in container}
     return tuple(
         Toleration(name, "Exists", "", "NoSchedule", added_by="ExtendedResourceToleration")
@@ -49,18 +50,19 @@ def added_tolerations(pod: Pod) -> tuple[Toleration, ...]:
 
 
 def tolerations_on(pod: Pod, node: NodeState) -> tuple[Toleration, ...]:
-    """The pod's tolerations, with those that the node's platform adds."""
-    return (*pod.tolerations, *added_tolerations(pod)) if node.added_tolerations else pod.tolerations
+    """The pod's tolerations, with those that the node's platform adds, as far as that is known."""
+    added = added_tolerations(pod) if node.node.extended_resource_toleration else ()
+    return (*pod.tolerations, *added)
 
 
 def untolerated(
-    tolerations: Sequence[Toleration], taints: Sequence[NodeTaint], *, comparisons: bool = False
-) -> list[NodeTaint]:
+    tolerations: Sequence[Toleration], taints: Sequence[Taint], *, comparisons: bool = False
+) -> list[Taint]:
     """The taints that keep a pod away, in the node's order."""
     return [
         taint
         for taint in taints
-        if taint.repels and not any(tolerates(one, taint, comparisons=comparisons) for one in tolerations)
+        if repels(taint) and not any(tolerates(one, taint, comparisons=comparisons) for one in tolerations)
     ]
 
 
@@ -68,21 +70,28 @@ def check_taints(pod: Pod, node: NodeState, *, comparisons: bool = False) -> Ite
     """Every taint that the pod does not tolerate."""
     tolerations = tolerations_on(pod, node)
     unread = any(route[:2] == ("spec", "tolerations") for route in pod.unread)
+    maybe = added_tolerations(pod) if node.node.extended_resource_toleration is None else ()
     for taint in untolerated(tolerations, node.taints, comparisons=comparisons):
         near = near_miss(pod.tolerations, taint, comparisons=comparisons)
+        added = any(tolerates(one, taint) for one in maybe)
         yield Reason(
             _PLUGIN,
             "taint",
-            "unknown" if unread else "no",
-            taint.text,
+            "unknown" if unread or added else "no",
+            str(taint),
             near.route if near is not None else ("spec", "tolerations"),
-            f"taint {taint.text}",
+            f"taint {taint!s}",
             (f"toleration {near.flaw}" if near is not None else "no toleration for it")
-            + ("; some tolerations cannot be read" if unread else ""),
+            + ("; some tolerations cannot be read" if unread else "")
+            + ("; whether the cluster adds one (ExtendedResourceToleration) is not known" if added else ""),
             near,
         )
-    if not node.taints_complete:
-        yield Reason(_PLUGIN, "taint", "unknown", "", (), "", "the taints of the nodes are not known")
+    if not node.node.taints_complete and not _tolerates_all(pod):
+        yield Reason(_PLUGIN, "taint", "unknown", "", (), "", "which taints the nodes have is not known")
+
+
+def _tolerates_all(pod: Pod) -> bool:
+    return any(one.operator == "Exists" and not one.key and not one.effect for one in pod.tolerations)
 
 
 def check_cordon(pod: Pod, node: NodeState, *, comparisons: bool = False) -> Iterator[Reason]:
@@ -90,11 +99,13 @@ def check_cordon(pod: Pod, node: NodeState, *, comparisons: bool = False) -> Ite
     if not node.unschedulable:
         return
     if not any(tolerates(one, CORDON, comparisons=comparisons) for one in pod.tolerations):
-        yield Reason("NodeUnschedulable", "cordon", "no", "", (), "spec.unschedulable", "the node is cordoned")
+        yield Reason(
+            "NodeUnschedulable", "cordon", "no", "", (), "spec.unschedulable", "the node is cordoned"
+        )
 
 
 def near_miss(
-    tolerations: Sequence[Toleration], taint: NodeTaint, *, comparisons: bool = False
+    tolerations: Sequence[Toleration], taint: Taint, *, comparisons: bool = False
 ) -> NearMiss | None:
     """The toleration that was meant for a taint: its field that is wrong, and how."""
     for one in tolerations:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from vllmlint.kube.scheduling.amounts import nanos
-from vllmlint.kube.scheduling.labels import term_matches
+from vllmlint.kube.node import Amount
+from vllmlint.kube.quantity import exact_quantity
+from vllmlint.kube.scheduling.labels import selects, term_matches
 from vllmlint.kube.scheduling.nodes import NodeState
 from vllmlint.kube.scheduling.read_terms import label_selector, node_selector
 from vllmlint.kube.scheduling.records import Pod, Reason, Volume
@@ -61,12 +62,16 @@ class VolumeState:
         claim = self.storage.claims.get((self.pod.namespace, volume.claim))
         if claim is None:
             if self.storage.complete:
-                missing = f'persistentvolumeclaim "{volume.claim}" not found'
-                waits = f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{volume.claim}"'
-                self._fail(volume, "volume", waits if volume.ephemeral else missing)
+                what = f'persistentvolumeclaim "{volume.claim}"'
+                waits = f"waiting for ephemeral volume controller to create the {what}"
+                self._fail(volume, "volume", waits if volume.ephemeral else f"{what} not found")
             return
         if _at(claim, "status", "phase") == "Lost":
-            self._fail(volume, "volume", f'persistentvolumeclaim "{volume.claim}" bound to non-existent persistentvolume')
+            self._fail(
+                volume,
+                "volume",
+                f'persistentvolumeclaim "{volume.claim}" bound to non-existent persistentvolume',
+            )
         if _at(claim, "metadata", "deletionTimestamp") is not None:
             self._fail(volume, "volume", f'persistentvolumeclaim "{volume.claim}" is being deleted')
         if "ReadWriteOncePod" in (_at(claim, "spec", "accessModes") or ()) and any(
@@ -74,7 +79,10 @@ class VolumeState:
             for other in running
         ):
             self._fail(volume, "volume-in-use", f"claim {volume.claim} is ReadWriteOncePod and in use")
-        if _at(claim, "spec", "volumeName") and _at(claim, "metadata", "annotations", _BIND_COMPLETED) is not None:
+        if (
+            _at(claim, "spec", "volumeName")
+            and _at(claim, "metadata", "annotations", _BIND_COMPLETED) is not None
+        ):
             self._bound.append((volume, claim))
         elif not self.storage.complete:
             # a manifest of a claim says nothing of its state; what it names ties the pod all the same
@@ -125,8 +133,7 @@ class VolumeState:
         if answer is not True:
             detail = f"the volume {name} of claim {volume.claim} is not reachable from the node"
             if answer is None:
-                detail = f"whether the volume {name} of claim {volume.claim} is reachable is not known: {{}}"
-                detail = detail.format("nothing is known of the label its node affinity names")
+                detail = f"whether the node has the labels that the volume {name} is bound to is not known"
             yield Reason(
                 "VolumeBinding", "volume-affinity", "no" if answer is False else "unknown",
                 name, volume.route, "", detail,
@@ -156,10 +163,10 @@ class VolumeState:
 
     def _matching(self, claim: Mapping[str, Any], kind: str, node: NodeState, taken: set[str]) -> str | None:
         """The smallest free volume of the class that the claim could be bound to on the node."""
-        wanted = nanos(str(_at(claim, "spec", "resources", "requests", "storage"))) or 0
+        wanted = exact_quantity(str(_at(claim, "spec", "resources", "requests", "storage"))) or 0
         modes = set(_at(claim, "spec", "accessModes") or ())
         selector = label_selector(_at(claim, "spec", "selector"))
-        best: tuple[int, str] | None = None
+        best: tuple[Amount, str] | None = None
         for name, one in sorted(self.storage.volumes.items()):
             holder = _at(one, "spec", "claimRef")
             if holder is not None:
@@ -169,15 +176,16 @@ class VolumeState:
                 )
                 if not mine:
                     continue
-            size = nanos(str(_at(one, "spec", "capacity", "storage"))) or 0
+            size = exact_quantity(str(_at(one, "spec", "capacity", "storage"))) or 0
             labels = {str(k): str(v) for k, v in (_at(one, "metadata", "labels") or {}).items()}
             fits = (
                 name not in taken
                 and (_at(one, "spec", "storageClassName") or "") == kind
                 and size >= wanted
                 and modes <= set(_at(one, "spec", "accessModes") or ())
-                and (_at(one, "spec", "volumeMode") or "Filesystem") == (_at(claim, "spec", "volumeMode") or "Filesystem")
-                and (selector is None or _selects(selector, labels))
+                and (_at(one, "spec", "volumeMode") or "Filesystem")
+                == (_at(claim, "spec", "volumeMode") or "Filesystem")
+                and (selector is None or selects(selector, labels))
                 and _at(one, "status", "phase") in {None, "Available", "Pending"}
                 and _reachable(one, node) is True
             )
@@ -186,14 +194,12 @@ class VolumeState:
         return best[1] if best is not None else None
 
 
-def _selects(selector: Any, labels: Mapping[str, str]) -> bool:
-    from vllmlint.kube.scheduling.labels import selects
-
-    return selects(selector, labels)
+def _mode(volume_or_claim: Mapping[str, Any]) -> str:
+    return str(_at(volume_or_claim, "spec", "volumeMode") or "Filesystem")
 
 
-def _size(entry: tuple[Volume, Mapping[str, Any]]) -> int:
-    return nanos(str(_at(entry[1], "spec", "resources", "requests", "storage"))) or 0
+def _size(entry: tuple[Volume, Mapping[str, Any]]) -> Amount:
+    return exact_quantity(str(_at(entry[1], "spec", "resources", "requests", "storage"))) or 0
 
 
 def _reachable(volume: Mapping[str, Any], node: NodeState) -> bool | None:
@@ -205,7 +211,7 @@ def _reachable(volume: Mapping[str, Any], node: NodeState) -> bool | None:
     if any(term_matches(term, node.labels, node.name) for term in terms):
         return True
     keys = [one.key for term in terms for one in term.expressions]
-    return None if any(node.absent_label(key) is None for key in keys) else False
+    return None if any(node.node.label_values(key) is None for key in keys) else False
 
 
 def _check_zone(volume: Mapping[str, Any], origin: Volume, node: NodeState) -> Iterator[Reason]:
