@@ -34,10 +34,13 @@ from typing import Any
 from vllmlint.engine.config import EngineConfig, EngineRequest, Refusal
 from vllmlint.engine.layers import layer_refusal
 from vllmlint.engine.resolve import resolve
+from vllmlint.engine.stages import stage_layers
 from vllmlint.facts.architectures import architecture_row, registry_releases
 from vllmlint.hardware.gpu import Gpu
+from vllmlint.memory.kv_specs import CachePlan, plan_specs
 from vllmlint.models.architecture import ModelArchitecture
 from vllmlint.models.catalogue import find_architecture, unpacked
+from vllmlint.models.layers import UnknownLayers, cache_layers
 from vllmlint.serving.release import Release
 
 #: What a message of vLLM stands for; the first match counts.
@@ -78,14 +81,14 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"Concurrent Partial Prefill", "partial-prefills-unsupported"),
     (r"do not support `--runner", "runner-unsupported"),
     (r"[Aa]sync scheduling", "async-scheduling-unsupported"),
-    (r"Mamba with speculative decoding is not supported", "mamba-with-speculative-decoding"),
+    (r"Mamba with speculative decoding is not supported", "state-with-speculation"),
     (r"total_num_kv_heads % tp_size", "tp-does-not-divide-kv-heads"),
     (r"input size is not aligned with the quantized weight shape", "tp-does-not-divide-quantized-weight"),
-    (r"No valid attention backend", "attention-backend-none"),
+    (r"No valid attention backend", "no-attention-backend"),
     (r"Selected backend .* is not valid", "attention-backend-invalid"),
-    (r"FP8 KV cache is not supported by the Triton", "fp8-kv-cache-unsupported"),
-    (r"fp8_ds_mla layout only supports fp8", "kv-cache-dtype-unsupported-layout"),
-    (r"KDA recurrent state supports only", "mamba-ssm-cache-dtype-unsupported"),
+    (r"FP8 KV cache is not supported by the Triton", "fp8-cache-unsupported"),
+    (r"fp8_ds_mla layout only supports fp8", "v4-cache-dtype"),
+    (r"KDA recurrent state supports only", "kda-state-dtype"),
     (
         r"No \w+ layer found in the model.layers|isinstance\(layer, \w*DecoderLayer",
         "pipeline-stage-without-layers",
@@ -217,14 +220,35 @@ def truth_of(row: Mapping[str, Any]) -> dict[str, Any]:
     return truth
 
 
+def building(config: EngineConfig) -> Refusal | CachePlan | None:
+    """What building the layers of the first pipeline stage comes to, expert layers left out as in the rows:
+    a refusal, else the cache of its layers (None: not known)."""
+    refusal = layer_refusal(config, stages=(0,), experts=False, attention_only=True)
+    if refusal is not None:
+        return refusal
+    layers = cache_layers(config.architecture, window_is_inclusive=config.release.at_least("0.29.0"))
+    plan = None
+    if not isinstance(layers, UnknownLayers):
+        count = config.architecture.num_hidden_layers or 0
+        first = stage_layers(count, config.pipeline_parallel_size, config.release)[0]
+        owned = frozenset(at for at, layer in enumerate(layers) if layer.index in first)
+        plan = plan_specs(config, tuple(layers), [owned])
+        if isinstance(plan, Refusal) and plan.stage == "model":
+            return plan
+        plan = plan if isinstance(plan, CachePlan) else None
+    return layer_refusal(config, stages=(0,), experts=False) or plan
+
+
 def differences(row: Mapping[str, Any], architecture: ModelArchitecture) -> list[str]:
     """What does not agree; empty for a row that does."""
     outcome = resolve(request_of(row, architecture))
     stage = row.get("stage") if row.get("stage") in ("config", "model") else None
     config = outcome if isinstance(outcome, EngineConfig) else None
     refusal = outcome if isinstance(outcome, Refusal) else None
+    built = None
     if config is not None and (stage == "model" or row.get("built_layers", True)):
-        refusal = layer_refusal(config)
+        built = building(config)
+        refusal = built if isinstance(built, Refusal) else None
     found = []
     if (refusal.stage if refusal else None) != stage:
         found.append(f"refused by vLLM: {row['error'] if stage else None}; here: {refusal}")
@@ -232,6 +256,8 @@ def differences(row: Mapping[str, Any], architecture: ModelArchitecture) -> list
         found.append(f"vLLM: {row['error']}; here: {refusal.rule}: {refusal.message}")
     if config is not None and stage != "config":
         ours = seen(config)
+        if isinstance(built, CachePlan):
+            ours["block_size_after_load"] = built.block_size
         for key, value in truth_of(row).items():
             if key == "architecture" and not is_served(value, row["release"]):
                 continue

@@ -25,25 +25,22 @@ The last line is `agree N of M`.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vllmlint.engine.config import EngineConfig, EngineRequest, Refusal
-from vllmlint.hardware.gpu import Gpu
+from vllmlint.engine.config import EngineRequest, Refusal
+from vllmlint.engine.layers import layer_refusal
+from vllmlint.engine.resolve import resolve
 from vllmlint.memory.kv_plan import KvPlan, KvRefusal, plan_kv
-from vllmlint.models.architecture import ModelArchitecture
-from vllmlint.models.catalogue import find_architecture
 from vllmlint.models.layers import UnknownLayers
 from vllmlint.serving.release import Release
 
-#: What a quantised checkpoint says of its weights and cache; the rows were planned without.
-QUANTISATION = ("quantization_config", "hf_quant_config", "compression_config")
 #: Which refusal of the start check a message is.
 CHECKS = {
     "No available memory": "no-memory-for-kv-cache",
@@ -62,76 +59,35 @@ def files(paths: list[str]) -> Iterator[Path]:
             yield path
 
 
-@cache
-def extra_models(folder: Path) -> dict[str, Any]:
-    """Models that the catalogue lacks, by id, as their config.json."""
-    path = folder / "extra_models.json"
-    loaded: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    return loaded
+def load_sibling() -> Any:
+    """The replay of configurations, which reads a row's model and request."""
+    path = Path(__file__).parent.parent / "config" / "replay.py"
+    spec = importlib.util.spec_from_file_location("config_replay", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-@cache
-def text_part(model: str, folder: Path) -> ModelArchitecture:
-    """The model's language part, unquantised."""
-    extra = extra_models(folder).get(model)
-    if extra is not None:
-        return ModelArchitecture(model, extra)
-    found = find_architecture(model)
-    if found is None:
-        raise ValueError(f"not in the catalogue: {model}")
-    fields = {name: value for name, value in found.fields.items() if name not in QUANTISATION}
-    name = found.class_name.replace("ForConditionalGeneration", "ForCausalLM")
-    return ModelArchitecture(found.id, {**fields, "architectures": [name]}, source=found.source)
+CONFIG_REPLAY = load_sibling()
 
 
-def request_of(row: Mapping[str, Any], folder: Path) -> EngineRequest:
-    """What the row asks of vLLM."""
-    release = Release.parse(row["release"])
-    if release is None:
-        raise ValueError(f"not a release: {row['release']}")
-    major, minor = row["capability"].split(".")
-    gpu = Gpu(row["gpu"], row["gpu"], "nvidia", row["memory_gib"], (int(major), int(minor)))
-    settings = {**row["flags"], "tensor_parallel_size": row["tp"]}
-    return EngineRequest(release, text_part(row["model"], folder), gpu, settings, {})
+def request_of(row: Mapping[str, Any], path: Path) -> EngineRequest:
+    """What the row asks of vLLM: the model's text part, unquantised, its flags and its GPU."""
+    architecture = CONFIG_REPLAY.architecture_of(row, CONFIG_REPLAY.extra_models(path))
+    if architecture is None:
+        raise ValueError(f"neither in the catalogue nor in extra_models.json: {row['model']}")
+    request: EngineRequest = CONFIG_REPLAY.request_of(row, architecture)
+    return request
 
 
-def configuration(row: Mapping[str, Any], folder: Path) -> EngineConfig | Refusal:
-    """What vLLM resolves the row to."""
-    request = request_of(row, folder)
-    flags = row["flags"]
-    speculative = flags.get("speculative_config") or {}
-    auto = flags.get("max_model_len") == -1
-    derived = request.architecture.integer("max_position_embeddings") or row["max_model_len"] or 2048
-    runner = "v2" if request.release.at_least("0.29.0") else "v1"
-    return EngineConfig(
-        request,
-        runner,
-        "generate",
-        "bfloat16",
-        None,
-        flags.get("kv_cache_dtype", "auto"),
-        -1 if auto else (row["max_model_len"] or derived),
-        derived,
-        row["max_num_batched_tokens"] or 2048,
-        row["max_num_seqs"] or 256,
-        True,
-        bool(row["prefix_caching"]),
-        request.release.at_least("0.14.0") and flags.get("async_scheduling", True),
-        0.9,
-        row["tp"],
-        row["pp"],
-        1,
-        row["dcp"],
-        1,
-        False,
-        False,
-        "",
-        0,
-        flags.get("block_size"),
-        row.get("mamba_cache_mode") or "none",
-        speculative.get("num_speculative_tokens", 0),
-        {},
-    )
+def answer_to(row: Mapping[str, Any], path: Path) -> KvPlan | Refusal | UnknownLayers:
+    """What vllmlint says: configuration, layers (without experts, as in the rows), then the cache."""
+    config = resolve(request_of(row, path))
+    if isinstance(config, Refusal):
+        return config
+    return layer_refusal(config, experts=False) or plan_kv(config, row["available_bytes"] or 0)
 
 
 def theirs_groups(row: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -166,10 +122,9 @@ def ours_groups(plan: KvPlan) -> list[tuple[Any, ...]]:
     ]
 
 
-def differences(row: Mapping[str, Any], folder: Path) -> list[str]:
+def differences(row: Mapping[str, Any], path: Path) -> list[str]:
     """What differs, empty where all that the row states agrees."""
-    config = configuration(row, folder)
-    answer = plan_kv(config, row["available_bytes"] or 0) if isinstance(config, EngineConfig) else config
+    answer = answer_to(row, path)
     if isinstance(answer, UnknownLayers):
         return [f"cannot tell: {answer.reason}"]
     if isinstance(answer, Refusal):
@@ -231,7 +186,7 @@ def main() -> int:
             row = json.loads(line)
             key = (row["release"], row["family"])
             tried[key] += 1
-            found = differences(row, path.parent)
+            found = differences(row, path)
             agreed[key] += not found
             if found and options.verbose:
                 inputs = {

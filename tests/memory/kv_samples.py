@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vllmlint.engine.config import EngineConfig, EngineRequest
+from vllmlint.engine.config import AUTO_MAX_MODEL_LEN, EngineConfig, EngineRequest
 from vllmlint.hardware.gpu import Gpu
 from vllmlint.models.architecture import ModelArchitecture
 from vllmlint.models.catalogue import find_architecture
@@ -61,10 +61,14 @@ def engine(
     settings: dict[str, Any] | None = None,
     env: dict[str, str] | None = None,
     model_runner: str | None = None,
+    disable_hybrid_kv_cache_manager: bool = False,
+    is_hybrid: bool = False,
+    mamba_ssm_cache_dtype: str = "auto",
 ) -> EngineConfig:
     """A configuration as it is resolved for a server with nothing else set."""
     parsed = Release.parse(release)
     assert parsed is not None
+    derived = architecture.integer("max_position_embeddings") or 131072
     request = EngineRequest(parsed, architecture, gpu, settings or {}, env or {})
     runner: Any = model_runner or ("v2" if parsed.at_least("0.29.0") else "v1")
     return EngineConfig(
@@ -74,8 +78,8 @@ def engine(
         dtype="bfloat16",
         quantization=None,
         kv_cache_dtype=kv_cache_dtype,
-        max_model_len=max_model_len,
-        derived_max_model_len=architecture.integer("max_position_embeddings") or max_model_len,
+        max_model_len=derived if max_model_len == AUTO_MAX_MODEL_LEN else max_model_len,
+        derived_max_model_len=derived,
         max_num_batched_tokens=max_num_batched_tokens,
         max_num_seqs=256,
         enable_chunked_prefill=True,
@@ -95,4 +99,8 @@ def engine(
         mamba_cache_mode=mamba_cache_mode,
         num_speculative_tokens=num_speculative_tokens,
         other={},
+        auto_max_model_len=max_model_len == AUTO_MAX_MODEL_LEN,
+        disable_hybrid_kv_cache_manager=disable_hybrid_kv_cache_manager,
+        is_hybrid=is_hybrid,
+        mamba_ssm_cache_dtype=mamba_ssm_cache_dtype,
     )

@@ -139,13 +139,11 @@ def test_hybrid_manager_off_charges_windows_in_full() -> None:
     """One group of all layers, and a need of full length for each (vllm-memory.md 3.3)."""
     gpt = model("openai/gpt-oss-20b")
     on = planned(engine(gpt), 20 * GIB)
-    off = planned(engine(gpt, settings={"disable_hybrid_kv_cache_manager": True}), 20 * GIB)
+    off = planned(engine(gpt, disable_hybrid_kv_cache_manager=True), 20 * GIB)
     assert [group.kind for group in on.groups] == ["SlidingWindow", "FullAttention"]
     assert [(group.kind, group.layers, group.window) for group in off.groups] == [("FullAttention", 24, 128)]
     assert off.needed_bytes == 2 * 12 * 131072 * 2048
-    hybrid = engine(
-        model("Qwen/Qwen3-Next-80B-A3B-Instruct"), settings={"disable_hybrid_kv_cache_manager": True}
-    )
+    hybrid = engine(model("Qwen/Qwen3-Next-80B-A3B-Instruct"), disable_hybrid_kv_cache_manager=True)
     assert refused(hybrid, 20 * GIB).stage == "groups"
 
 

@@ -82,7 +82,8 @@ def _state_dtype(given: Given, model: ModelClass) -> str:
     if asked != "auto":
         return asked
     if model.name.startswith("NemotronH") and given.since("0.12.0"):
-        return given.architecture.text("mamba_ssm_cache_dtype") or "float32"
+        default = "float32" if given.since("0.20.0") else "float16"
+        return given.architecture.text("mamba_ssm_cache_dtype") or default
     if model.name.startswith(("Qwen3_5", "Qwen4Exp")):
         return given.architecture.text("mamba_ssm_dtype") or "auto"
     return "auto"

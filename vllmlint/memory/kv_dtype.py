@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vllmlint.engine.config import EngineConfig
+from vllmlint.models.quantization import quantization_of
 
 #: Bytes of one element, by vLLM's name of a dtype.
 DTYPE_BYTES = {"float32": 4, "float": 4, "float16": 2, "half": 2, "bfloat16": 2}
@@ -24,22 +25,30 @@ def element_bytes(dtype: str) -> int:
 
 
 def cache_dtype(config: EngineConfig) -> str:
-    """The cache dtype once the model has had its say (0.33.0 `models/config.py`)."""
+    """The dtype that layers store in, where it is not the one that was resolved."""
     architecture, release = config.architecture, config.release
     dtype = config.kv_cache_dtype
-    capability = config.gpu.compute_capability
-    sparse = architecture.is_mla and architecture.integer("index_topk") is not None
-    blackwell = capability is not None and capability[0] == 10
-    if dtype == "auto" and architecture.class_name == "GlmMoeDsaForCausalLM" and blackwell:
-        return "fp8_e4m3" if release.at_least("0.32.0") else dtype
     if architecture.class_name.startswith("MiMoV2") and not release.at_least("0.32.0"):
         # The model class does not hand the cache configuration on.
         return "auto"
-    if sparse and architecture.class_name.startswith("DeepseekV32") and dtype == "bfloat16":
-        return "auto"
+    if dtype == "auto" and _declares_fp8(config):
+        return "fp8"
+    sparse = architecture.is_mla and architecture.integer("index_topk") is not None
     if sparse and dtype.startswith("fp8") and not release.at_least("0.17.0"):
         return "fp8_ds_mla"
     return dtype
+
+
+def _declares_fp8(config: EngineConfig) -> bool:
+    """Whether a compressed-tensors checkpoint asks for an fp8 cache (`Attention.__init__`, 0.11 on)."""
+    if not config.release.at_least("0.11.0"):
+        return False
+    checkpoint = quantization_of(config.architecture)
+    return (
+        checkpoint is not None
+        and checkpoint.method == "compressed-tensors"
+        and checkpoint.kv_cache_dtype == "fp8"
+    )
 
 
 def head_bytes(key_width: int, value_width: int, dtype: str, model_dtype: str) -> int:

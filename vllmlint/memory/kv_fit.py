@@ -5,11 +5,12 @@ vLLM 0.33.0: `v1/core/kv_cache_planning.py`; before: `v1/core/kv_cache_utils.py`
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from vllmlint.memory.kv_groups import Group, Specs
 from vllmlint.memory.kv_packed import early_block_bytes, tuple_bytes
-from vllmlint.memory.kv_spec import Demand, blocks_per_request, bytes_per_request, cdiv, round_up
+from vllmlint.memory.kv_spec import Demand, blocks_per_request, bytes_per_request, cdiv, distinct, round_up
 from vllmlint.serving.release import Release
 
 
@@ -31,31 +32,34 @@ def block_bytes(groups: Sequence[Group], release: Release, packed_layout: bool) 
 def group_blocks(group: Group, demand: Demand) -> int:
     """The blocks one request claims of a group."""
     if group.uniform:
-        return max(blocks_per_request(spec, demand) for spec in group.specs)
+        return max(blocks_per_request(spec, demand) for spec in distinct(group.specs))
     return blocks_per_request(group.spec, demand)
 
 
-def needed_bytes(groups: Sequence[Group], demand: Demand, release: Release, packed_layout: bool) -> int:
-    """What the start check compares with the memory of a stage, for one request at full length (3.9)."""
-    if not groups:
-        return 0
+def need_of(groups: Sequence[Group], release: Release, packed_layout: bool) -> Callable[[Demand], int]:
+    """What the start check compares with the memory of a stage, as a function of the request (3.9)."""
     if release.at_least("0.29.0"):
-        blocks = sum(group_blocks(group, demand) for group in groups)
-        return block_bytes(groups, release, packed_layout) * blocks
+        block = block_bytes(groups, release, packed_layout)
+        return lambda demand: block * sum(group_blocks(group, demand) for group in groups)
     if len(groups) == 1 and groups[0].uniform:
-        return sum(bytes_per_request(spec, demand) for spec in groups[0].specs)
+        counts = Counter(groups[0].specs)
+        return lambda demand: sum(count * bytes_per_request(spec, demand) for spec, count in counts.items())
     if all(group.uniform for group in groups):
-        return tuple_bytes(groups) * sum(group_blocks(group, demand) for group in groups)
+        tuples = tuple_bytes(groups)
+        return lambda demand: tuples * sum(group_blocks(group, demand) for group in groups)
     page = groups[0].spec.page_bytes
     longest = max(len(group.layers) for group in groups)
     # 0.14 to 0.18 ask for the first group alone (vllm-memory.md 3.9).
     counted = groups if release.at_least("0.19.0") else groups[:1]
-    return longest * page * sum(cdiv(bytes_per_request(group.spec, demand), page) for group in counted)
+    return lambda demand: (
+        longest * page * sum(cdiv(bytes_per_request(group.spec, demand), page) for group in counted)
+    )
 
 
 def needed_bytes_by_layer(specs: Specs, demand: Demand) -> int:
     """The same in releases before 0.14, which add up the layers of a stage before any grouping."""
-    return sum(bytes_per_request(spec, demand) for spec in specs.values())
+    counts = Counter(specs.values())
+    return sum(count * bytes_per_request(spec, demand) for spec, count in counts.items())
 
 
 def blocks_per_full_request(groups: Sequence[Group], demand: Demand, release: Release) -> int:

@@ -6,7 +6,7 @@ vLLM 0.33.0: `v1/core/kv_cache_planning.py`; 0.26.0 and before: `v1/core/kv_cach
 from __future__ import annotations
 
 from vllmlint.engine.config import Refusal
-from vllmlint.memory.kv_spec import FULL_KINDS, WINDOW_KINDS, CacheSpec, merged, same_type
+from vllmlint.memory.kv_spec import FULL_KINDS, WINDOW_KINDS, CacheSpec, distinct, merged, same_type
 from vllmlint.record import record
 from vllmlint.serving.release import Release
 
@@ -61,16 +61,29 @@ def promoted(specs: Specs, release: Release) -> Specs | Refusal:
     every = list(specs.values())
     if not every or merged(every) or same_type(every):
         return specs
-    full = [spec for spec in every if spec.kind in FULL_KINDS]
-    local = WINDOW_KINDS | {"ChunkedLocalAttention"}
-    result = dict(specs)
-    if full and any(spec.kind in local for spec in every):
-        sizes = {spec.block_size for spec in full}
-        for at, spec in specs.items():
-            if spec.kind in local:
-                result[at] = _promote(spec, sizes, release)
-    changed = list(result.values())
-    return result if merged(changed) or same_type(changed) else cannot_unify(release)
+    sizes = {spec.block_size for spec in every if spec.kind in FULL_KINDS}
+    result = specs
+    if sizes:
+        local = WINDOW_KINDS | {"ChunkedLocalAttention"}
+        changed = {
+            id(spec): _promote(spec, sizes, release) if spec.kind in local else spec
+            for spec in distinct(every)
+        }
+        result = _replaced(specs, changed)
+    every = list(result.values())
+    return result if merged(every) or same_type(every) else cannot_unify(release)
+
+
+def _replaced(specs: Specs, changed: dict[int, CacheSpec]) -> Specs:
+    """Every spec by what its equal became (`changed` is by the identity of the first of its equals)."""
+    firsts = distinct(specs.values())
+    known: dict[int, CacheSpec] = dict(changed)
+    result: Specs = {}
+    for at, spec in specs.items():
+        if id(spec) not in known:
+            known[id(spec)] = changed[id(next(first for first in firsts if first == spec))]
+        result[at] = known[id(spec)]
+    return result
 
 
 def _promote(spec: CacheSpec, full_sizes: set[int], release: Release) -> CacheSpec:
@@ -114,23 +127,23 @@ def group_layers(specs: Specs, release: Release, packed_layout: bool = False) ->
 def _equal_pages(specs: Specs, release: Release) -> Specs | Refusal:
     """All pages as large as the largest: by larger blocks where it divides, else by padding (0.24+)."""
     largest = max(spec.page_bytes for spec in specs.values())
-    result: Specs = {}
-    for at, spec in specs.items():
+    changed: dict[int, CacheSpec] = {}
+    for spec in distinct(specs.values()):
         if spec.page_bytes == largest:
-            result[at] = spec
+            changed[id(spec)] = spec
         elif spec.kind == "Mamba" and release.at_least("0.26.0"):
-            result[at] = spec.with_page(largest)
+            changed[id(spec)] = spec.with_page(largest)
         elif spec.kind != "Mamba" and largest % spec.page_bytes == 0 and release.at_least("0.12.0"):
-            result[at] = spec.with_block_size(spec.block_size * (largest // spec.page_bytes))
+            changed[id(spec)] = spec.with_block_size(spec.block_size * (largest // spec.page_bytes))
         elif spec.kind != "Mamba" and release.at_least("0.24.0") and _pads(spec, release):
-            result[at] = spec.with_page(largest)
+            changed[id(spec)] = spec.with_page(largest)
         else:
             return Refusal(
                 "kv-pages-cannot-be-unified",
                 "NotImplementedError: the page size of a layer does not divide the largest page size.",
                 "groups",
             )
-    return result
+    return _replaced(specs, changed)
 
 
 def _pads(spec: CacheSpec, release: Release) -> bool:
@@ -156,15 +169,11 @@ def _full_allocation(specs: Specs, release: Release) -> Group | None:
 def _equal_groups(specs: Specs, release: Release) -> list[Group]:
     """Equal layers in buckets, buckets cut into groups of equal length (the last one padded)."""
     buckets: list[tuple[list[int], list[CacheSpec]]] = []
+    home: dict[int, tuple[list[int], list[CacheSpec]]] = {}
     for at, spec in specs.items():
-        for layers, kinds in buckets:
-            together = spec in kinds or (release.at_least("0.27.0") and merged([*kinds, spec]) is not None)
-            if together:
-                layers.append(at)
-                kinds.append(spec)
-                break
-        else:
-            buckets.append(([at], [spec]))
+        if id(spec) not in home:
+            home[id(spec)] = _bucket_of(spec, buckets, release)
+        home[id(spec)][0].append(at)
     size = _group_size([len(layers) for layers, _ in buckets], release)
     groups: list[Group] = []
     for layers, kinds in buckets:
@@ -174,6 +183,18 @@ def _equal_groups(specs: Specs, release: Release) -> list[Group]:
             chosen = tuple(layers[first::count])
             groups.append(Group(chosen, one, tuple(one for _ in chosen)))
     return groups
+
+
+def _bucket_of(
+    spec: CacheSpec, buckets: list[tuple[list[int], list[CacheSpec]]], release: Release
+) -> tuple[list[int], list[CacheSpec]]:
+    """The bucket a spec belongs to: of its equals, or (0.27+) of those it can be merged with."""
+    for bucket in buckets:
+        if spec in bucket[1] or (release.at_least("0.27.0") and merged([*bucket[1], spec]) is not None):
+            bucket[1].append(spec)
+            return bucket
+    buckets.append(([], [spec]))
+    return buckets[-1]
 
 
 def _group_size(lengths: list[int], release: Release) -> int:

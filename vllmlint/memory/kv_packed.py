@@ -58,14 +58,21 @@ def _bucket(layers: Sequence[int], specs: Specs) -> Bucket:
 
 def _buckets(specs: Specs) -> list[Bucket]:
     found: list[list[int]] = []
+    home: dict[int, list[int]] = {}
     for at, spec in specs.items():
-        for layers in found:
-            if same_type([*(specs[other] for other in layers), spec], states_by_page=True):
-                layers.append(at)
-                break
-        else:
-            found.append([at])
+        if id(spec) not in home:
+            home[id(spec)] = _layers_like(spec, found, specs)
+        home[id(spec)].append(at)
     return [_bucket(layers, specs) for layers in found]
+
+
+def _layers_like(spec: CacheSpec, found: list[list[int]], specs: Specs) -> list[int]:
+    """The layers that one group may hold together with this one; a new list where there are none."""
+    for layers in found:
+        if same_type([*(specs[at] for at in layers), spec], states_by_page=True):
+            return layers
+    found.append([])
+    return found[-1]
 
 
 def _current_groups(specs: Specs) -> list[Group]:

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from vllmlint.engine.config import AUTO_MAX_MODEL_LEN, EngineConfig, Refusal
+from vllmlint.engine.config import EngineConfig, Refusal
+from vllmlint.engine.stages import stage_layers
 from vllmlint.memory.kv_fit import (
     block_bytes,
     blocks_per_full_request,
     group_blocks,
     logged_tokens,
     longest_that_fits,
-    needed_bytes,
+    need_of,
     needed_bytes_by_layer,
 )
 from vllmlint.memory.kv_groups import Group, Specs, group_layers, promoted
 from vllmlint.memory.kv_spec import FULL_KINDS, WINDOW_KINDS, Demand
 from vllmlint.memory.kv_specs import CachePlan, plan_specs
-from vllmlint.memory.kv_state import config_length, grows
-from vllmlint.memory.stages import stage_layers
+from vllmlint.memory.kv_state import grows
 from vllmlint.models.layers import CacheLayer, UnknownLayers, cache_layers
 from vllmlint.record import record
 
@@ -162,7 +162,7 @@ def prepare_kv(config: EngineConfig) -> KvCaches | Refusal | UnknownLayers:
     ):
         return Refusal("dcp-with-window", "DCP not support sliding window.", "groups")
     specs = plan.specs
-    if _manager_off(config, layers):
+    if config.disable_hybrid_kv_cache_manager:
         changed = promoted(specs, release)
         if isinstance(changed, Refusal):
             return changed
@@ -176,18 +176,13 @@ def prepare_kv(config: EngineConfig) -> KvCaches | Refusal | UnknownLayers:
         tuple(groups),
         tuple(tuple(group.on(stage) for group in groups) for stage in stages),
         tuple({at: spec for at, spec in plan.specs.items() if at in stage} for stage in stages),
-        Demand(config_length(config), in_flight_tokens(config), _context_parallel(config), grows(config)),
+        Demand(config.max_model_len, in_flight_tokens(config), _context_parallel(config), grows(config)),
     )
 
 
 def in_flight_tokens(config: EngineConfig) -> int:
     """Tokens scheduled but not settled: `F` of vllm-memory.md 3.4."""
-    if not config.release.at_least("0.26.0"):
-        return config.max_num_batched_tokens
-    stages = config.pipeline_parallel_size
-    batches = stages
-    if config.async_scheduling:
-        batches = stages + 1 if config.model_runner == "v2" else max(stages, 2 if stages == 1 else stages)
+    batches = config.max_concurrent_batches if config.release.at_least("0.26.0") else 1
     return batches * config.max_num_batched_tokens
 
 
@@ -197,20 +192,6 @@ def _context_parallel(config: EngineConfig) -> int:
     if config.release.at_least("0.12.0") and not config.release.at_least("0.26.0"):
         ranks *= config.prefill_context_parallel_size
     return ranks
-
-
-def _manager_off(config: EngineConfig, layers: tuple[CacheLayer, ...]) -> bool:
-    """Whether the hybrid KV cache manager is off (vllm-memory.md 3.3)."""
-    given = config.request.settings.get("disable_hybrid_kv_cache_manager")
-    release = config.release
-    if given is not None and (given or release.at_least("0.13.0")):
-        return bool(given)
-    if config.other.get("disable_hybrid_kv_cache_manager"):
-        return True
-    if config.request.settings.get("kv_transfer_config") and not release.at_least("0.22.0"):
-        return True
-    chunked = any(layer.kind == "chunked" for layer in layers)
-    return chunked and not release.at_least("0.14.0")
 
 
 def _stage_sets(config: EngineConfig, layers: tuple[CacheLayer, ...]) -> list[frozenset[int]]:
@@ -247,7 +228,7 @@ def _override(config: EngineConfig) -> int | None:
 
 def _auto_length(model: KvCaches, usable: list[int]) -> int | Refusal:
     """`--max-model-len auto`: the longest that fits on every stage; else the length as it is."""
-    if model.config.max_model_len != AUTO_MAX_MODEL_LEN:
+    if not model.config.auto_max_model_len:
         return model.demand.max_model_len
     longest = min(
         longest_that_fits(model.demand, amount, need)
@@ -267,15 +248,12 @@ def _auto_length(model: KvCaches, usable: list[int]) -> int | Refusal:
 def _checked(model: KvCaches, usable: list[int]) -> tuple[list[int], list[Callable[[Demand], int]]]:
     """The amounts checked, and what each is held against: 0.14 to 0.16 ask the whole model of the poorest."""
     if not model.config.release.at_least("0.17.0"):
-        return [min(usable)], [lambda demand: _stage_needed(model, model.groups, demand)]
-    return usable, [
-        lambda demand, groups=groups: _stage_needed(model, groups, demand)  # type: ignore[misc]
-        for groups in model.stages
-    ]
+        return [min(usable)], [_need(model, model.groups)]
+    return usable, [_need(model, groups) for groups in model.stages]
 
 
-def _stage_needed(model: KvCaches, groups: Sequence[Group], demand: Demand) -> int:
-    return needed_bytes(groups, demand, model.config.release, model.plan.packed_layout)
+def _need(model: KvCaches, groups: Sequence[Group]) -> Callable[[Demand], int]:
+    return need_of(groups, model.config.release, model.plan.packed_layout)
 
 
 def _check(model: KvCaches, demand: Demand, usable: list[int]) -> Refusal | None:
@@ -341,8 +319,8 @@ def _needed(model: KvCaches, demand: Demand) -> int:
     if not model.config.release.at_least("0.14.0"):
         return max(needed_bytes_by_layer(specs, demand) for specs in model.stage_specs)
     if not model.config.release.at_least("0.17.0"):
-        return _stage_needed(model, model.groups, demand)
-    return max(_stage_needed(model, groups, demand) for groups in model.stages)
+        return _need(model, model.groups)(demand)
+    return max(_need(model, groups)(demand) for groups in model.stages)
 
 
 def _result(model: KvCaches, demand: Demand, available: Sequence[int]) -> KvPlan:
@@ -357,9 +335,7 @@ def _result(model: KvCaches, demand: Demand, available: Sequence[int]) -> KvPlan
     per_request = blocks_per_full_request(model.stages[0], demand, config.release)
     concurrency = blocks / per_request if per_request else 0.0
     ranks = config.decode_context_parallel_size * config.prefill_context_parallel_size
-    shortened = (
-        config.max_model_len == AUTO_MAX_MODEL_LEN and demand.max_model_len < model.demand.max_model_len
-    )
+    shortened = config.auto_max_model_len and demand.max_model_len < model.demand.max_model_len
     widest = max(_stage_block_bytes(model, groups) for groups in model.stages)
     return KvPlan(
         tuple(_shown(group, demand) for group in model.groups),

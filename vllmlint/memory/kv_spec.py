@@ -5,6 +5,7 @@ vLLM 0.33.0: `v1/kv_cache_interface.py`; releases before it as noted (vllm-memor
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from vllmlint.record import record
@@ -119,11 +120,21 @@ def bytes_per_request(spec: CacheSpec, demand: Demand) -> int:
     return blocks_per_request(spec, demand) * spec.page_bytes
 
 
-def same_type(specs: list[CacheSpec], *, states_by_page: bool = False) -> bool:
+def distinct(specs: Iterable[CacheSpec]) -> list[CacheSpec]:
+    """The specs without repetition, in order; one object a kind of layer makes this cheap."""
+    found: list[CacheSpec] = []
+    for spec in {id(spec): spec for spec in specs}.values():
+        if spec not in found:
+            found.append(spec)
+    return found
+
+
+def same_type(specs: Iterable[CacheSpec], *, states_by_page: bool = False) -> bool:
     """Whether layers need the same number of token slots, so that one group may hold them all.
 
     `states_by_page`: states of different pages are different types (0.33.0).
     """
+    specs = distinct(specs)
     first = specs[0]
     if any(spec.block_size != first.block_size for spec in specs):
         return False
@@ -143,10 +154,11 @@ def same_type(specs: list[CacheSpec], *, states_by_page: bool = False) -> bool:
     return all(spec.window == first.window for spec in specs)
 
 
-def merged(specs: list[CacheSpec]) -> CacheSpec | None:
+def merged(specs: Iterable[CacheSpec]) -> CacheSpec | None:
     """One spec for layers that differ at most in the window of a full cache; None where vLLM refuses."""
+    specs = distinct(specs)
     first = specs[0]
-    if all(spec is first or spec == first for spec in specs):
+    if len(specs) == 1:
         return first
     if any(spec.kind != "FullAttention" for spec in specs):
         return None

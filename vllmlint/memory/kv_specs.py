@@ -18,7 +18,6 @@ from vllmlint.memory.kv_groups import Specs
 from vllmlint.memory.kv_spec import CacheSpec, round_up
 from vllmlint.memory.kv_state import (
     aligned_block_size,
-    config_length,
     refused_state,
     state_bytes,
     states_per_request,
@@ -72,36 +71,30 @@ def plan_specs(
 
 def _stage_plan(config: EngineConfig, layers: dict[int, CacheLayer]) -> CachePlan | Refusal:
     """The caches of the layers that one worker owns."""
-    backends: dict[int, Backend] = {}
-    # most layers are alike: what holds for one is worked out once
-    chosen_for: dict[LayerShape, Backend | Refusal] = {}
-    for at, layer in layers.items():
+    shapes = {at: layer.shape for at, layer in layers.items()}
+    distinct = {shape: layers[at] for at, shape in shapes.items()}
+    chosen: dict[LayerShape, Backend] = {}
+    for shape, layer in distinct.items():
         if layer.state is not None:
             refused = refused_state(config, layer.state)
             if refused is not None:
                 return refused
             continue
-        chosen = chosen_for.get(layer.shape)
-        if chosen is None:
-            chosen = chosen_for[layer.shape] = layer_backend(config, layer)
-        if isinstance(chosen, Refusal):
-            return chosen
-        backends[at] = chosen
-    distinct = list({backend.name: backend for backend in backends.values()}.values())
-    block_size = _raised_for_states(config, layers.values(), distinct, _block_size(config, distinct))
-    specs: Specs = {}
-    spec_for: dict[LayerShape, CacheSpec] = {}
-    for at, layer in layers.items():
-        known = spec_for.get(layer.shape)
-        if known is not None:
-            specs[at] = known
-            continue
-        spec = spec_for[layer.shape] = _spec(config, layer, backends.get(at), block_size, bool(distinct))
+        backend = layer_backend(config, layer)
+        if isinstance(backend, Refusal):
+            return backend
+        chosen[shape] = backend
+    backends = list({backend.name: backend for backend in chosen.values()}.values())
+    block_size = _raised_for_states(config, distinct.values(), backends, _block_size(config, backends))
+    specs: dict[LayerShape, CacheSpec] = {}
+    for shape, layer in distinct.items():
+        spec = _spec(config, layer, chosen.get(shape), block_size, bool(backends))
         if spec.padded_page_bytes is not None and spec.padded_page_bytes < spec.plain_page_bytes:
             message = "AssertionError: page_size_padded is below the page of the state"
             return Refusal("state-exceeds-page", message, "groups", ("speculative_config",))
-        specs[at] = spec
-    return CachePlan(specs, block_size, tuple(backend.name for backend in distinct))
+        specs[shape] = spec
+    names = tuple(backend.name for backend in backends)
+    return CachePlan({at: specs[shape] for at, shape in shapes.items()}, block_size, names)
 
 
 def layer_backend(config: EngineConfig, layer: CacheLayer) -> Backend | Refusal:
@@ -124,7 +117,7 @@ def _fp8_on_triton(config: EngineConfig, backend: Backend) -> Refusal | None:
     capability = config.gpu.compute_capability or (9, 0)
     kinds = {"TRITON_MLA": "MLA", "TRITON_ATTN": "attention", "TRITON_ATTN_DIFFKV": "attention"}
     kind = kinds.get(backend.name)
-    fp8 = cache_dtype(config) in ("fp8", "fp8_e4m3")
+    fp8 = cache_dtype(config).startswith("fp8")
     if kind is None or not fp8 or capability >= (8, 9) or not config.release.at_least("0.24.0"):
         return None
     message = (
@@ -168,7 +161,7 @@ def _query(config: EngineConfig, layer: CacheLayer) -> AttentionQuery:
         rope_width=architecture.integer("qk_rope_head_dim"),
         index_topk=architecture.integer("index_topk"),
         dcp=config.decode_context_parallel_size,
-        hybrid_float32="float32" in (config.other.get("mamba_ssm_cache_dtype"),),
+        hybrid_float32=config.is_hybrid and config.mamba_ssm_cache_dtype == "float32",
         soft_cap=bool(architecture.number("attn_logit_softcapping")),
     )
 
@@ -285,7 +278,7 @@ def _state_spec(config: EngineConfig, layer: CacheLayer, block_size: int, has_at
     )
     return CacheSpec(
         "Mamba",
-        block_size if cached else config_length(config),
+        block_size if cached else config.max_model_len,
         state_bytes(config, layer.state),
         layer.state.family,
         padded_page_bytes=padded,
@@ -309,7 +302,8 @@ def _v4_plan(config: EngineConfig, layers: tuple[CacheLayer, ...]) -> CachePlan 
         message = f"DeepseekV4 fp8_ds_mla layout only supports fp8 kv-cache, got {dtype}."
         return Refusal("v4-cache-dtype", message, "model", ("kv_cache_dtype",))
     block_size = config.user_block_size or V4_BLOCK_SIZE
-    specs = {at: _v4_spec(layer, block_size) for at, layer in enumerate(layers)}
+    made = {layer.shape: _v4_spec(layer, block_size) for layer in layers}
+    specs = {at: made[layer.shape] for at, layer in enumerate(layers)}
     return CachePlan(specs, block_size, ("FLASHMLA_SPARSE_DSV4",), packed_layout=True)
 
 

@@ -5,41 +5,25 @@ from __future__ import annotations
 from math import lcm
 
 from vllmlint.engine.attention import Backend
-from vllmlint.engine.config import AUTO_MAX_MODEL_LEN, EngineConfig, Refusal
+from vllmlint.engine.config import EngineConfig, Refusal
 from vllmlint.memory.kv_dtype import element_bytes
 from vllmlint.memory.kv_spec import cdiv
 from vllmlint.models.states import State
 
-#: Without `--mamba-ssm-cache-dtype` and a word in the config: 0.12 to 0.19 float16, since then float32.
-NEMOTRON_STATE_DTYPES = (("0.20.0", "float32"), ("0.12.0", "float16"))
 #: Offsets at which FlashInfer's gated delta net exports a state, in tokens (0.31+ `gdn_attn.py`).
 GDN_CHECKPOINT_TOKENS = 64
 #: Latent attention beside states: blocks are a multiple of this since 0.27 (TensorRT-LLM's decode kernel).
 LATENT_BLOCK_TOKENS = 128
 
 
-def config_length(config: EngineConfig) -> int:
-    """The model length in tokens; the derived one where vLLM has yet to shorten it."""
-    automatic = config.max_model_len == AUTO_MAX_MODEL_LEN
-    return config.derived_max_model_len if automatic else config.max_model_len
-
-
 def state_dtype(config: EngineConfig, state: State) -> str:
     """The dtype of the recurrence; `auto` follows the convolution's."""
-    release, architecture = config.release, config.architecture
-    given = config.other.get("mamba_ssm_cache_dtype") or config.request.settings.get("mamba_ssm_cache_dtype")
-    given = str(given or "auto")
     if state.family == "kda":
-        return given if given != "auto" and release.at_least("0.30.0") else "float32"
-    if given != "auto" or state.family in ("short_conv", "linear"):
-        return given
-    if architecture.class_name.startswith("NemotronH"):
-        for since, dtype in NEMOTRON_STATE_DTYPES:
-            if release.at_least(since):
-                return architecture.text("mamba_ssm_cache_dtype") or dtype
-    if state.family == "gdn":
-        return architecture.text("mamba_ssm_dtype") or "auto"
-    return "auto"
+        asked = config.mamba_ssm_cache_dtype
+        return asked if asked != "auto" and config.release.at_least("0.30.0") else "float32"
+    if state.family in ("short_conv", "linear"):
+        return "auto"
+    return config.mamba_ssm_cache_dtype
 
 
 def conv_dtype(config: EngineConfig) -> str:

@@ -52,6 +52,7 @@ UNKNOWN_CLASSES = frozenset(
         "DeepseekV41ForCausalLM",
         "Glm5NextForConditionalGeneration",
         "KimiK3ForConditionalGeneration",
+        "MiniMaxM3ForCausalLM",
         "MiniMaxM3SparseForConditionalGeneration",
         "MllamaForConditionalGeneration",
         "Qwen4ExpForCausalLM",
@@ -59,6 +60,16 @@ UNKNOWN_CLASSES = frozenset(
         "WhisperForConditionalGeneration",
     }
 )
+#: Families whose layers mix kinds, by what their config says of it: without it, nothing can be told.
+MIXED_BY_CONFIG = {
+    "Gemma4": "layer_types",
+    "NemotronH": "hybrid_override_pattern",
+    "Llama4": "attention_chunk_size",
+    "GraniteMoeHybrid": "layer_types",
+    "Lfm2": "layer_types",
+}
+#: LongCat-Flash has two attention blocks a layer (vLLM `longcat_flash.py`).
+TWO_ATTENTIONS = "LongcatFlash"
 #: DeepSeek-V4 compresses one token in four (with an indexer) or one in 128 (vllm-memory.md 3.6).
 V4_INDEXED_RATIO = 4
 
@@ -89,7 +100,7 @@ class CacheLayer:
 
     @property
     def shape(self) -> LayerShape:
-        """Everything but the place: layers of one shape have caches of one size."""
+        """What decides the cache, its place left out: layers of one shape have one spec."""
         return (
             self.kind,
             self.num_kv_heads,
@@ -126,6 +137,9 @@ def cache_layers(
     count = architecture.num_hidden_layers
     if count is None or not architecture.num_attention_heads:
         return UnknownLayers("the config does not say how many layers and attention heads there are")
+    missing = next((field for prefix, field in MIXED_BY_CONFIG.items() if name.startswith(prefix)), None)
+    if missing is not None and architecture.get(missing) is None and not _other_pattern(architecture):
+        return UnknownLayers(f"the config lacks {missing}")
     if architecture.per_layer("compress_ratios") is not None:
         return _v4_layers(architecture, count)
     kinds = _mixer_kinds(architecture, count)
@@ -138,6 +152,7 @@ def _layers(
     architecture: ModelArchitecture, kinds: Sequence[str], window_is_inclusive: bool
 ) -> tuple[CacheLayer, ...] | UnknownLayers:
     layers: list[CacheLayer] = []
+    state = state_of(architecture) if any(kind in ("state", "both") for kind in kinds) else None
     shared_from = len(kinds) - (architecture.integer("num_kv_shared_layers") or 0)
     windows = _windows(architecture, kinds)
     for index, kind in enumerate(kinds):
@@ -148,7 +163,6 @@ def _layers(
                 return found
             layers.extend(found)
         if kind in ("state", "both"):
-            state = state_of(architecture)
             if state is None:
                 return UnknownLayers("the config lacks the sizes of the recurrent state")
             layers.append(CacheLayer(index, "state", state=state))
@@ -162,7 +176,7 @@ def _attention(
         return _latent(architecture, index)
     chunk = _chunk(architecture, index)
     heads, width, width_v = _heads(architecture, index, window)
-    if not heads or not width:
+    if not heads or not width or _width_is_a_guess(architecture):
         return UnknownLayers("the config does not say how wide the attention heads are")
     sinks = architecture.class_name == "GptOssForCausalLM" or (
         window is not None and architecture.flag("add_swa_attention_sink_bias")
@@ -182,6 +196,8 @@ def _latent(architecture: ModelArchitecture, index: int) -> tuple[CacheLayer, ..
     if rank is None or rope is None:
         return UnknownLayers("the config does not say how wide the latent vector is")
     latent = CacheLayer(index, "mla", 1, rank + rope)
+    if architecture.class_name.startswith(TWO_ATTENTIONS):
+        return (latent, latent)
     if architecture.integer("index_topk") is None:
         return (latent,)
     indexers = architecture.per_layer("indexer_types")
@@ -191,6 +207,23 @@ def _latent(architecture: ModelArchitecture, index: int) -> tuple[CacheLayer, ..
     if width is None:
         return UnknownLayers("the config does not say how wide the indexer's keys are")
     return (CacheLayer(index, "indexer", 1, width), latent)
+
+
+def _other_pattern(architecture: ModelArchitecture) -> bool:
+    """Whether the config says by another field which layers are of which kind."""
+    return any(
+        architecture.get(name) is not None
+        for name in ("layers_block_type", "full_attn_idxs", "sliding_window", "no_rope_layers")
+    )
+
+
+def _width_is_a_guess(architecture: ModelArchitecture) -> bool:
+    """Whether the heads' width was derived from a hidden size that the heads do not divide."""
+    derived = (
+        architecture.text("head_dim_source").startswith("derived") or architecture.get("head_dim") is None
+    )
+    hidden, heads = architecture.hidden_size, architecture.num_attention_heads
+    return derived and hidden is not None and bool(heads) and hidden % (heads or 1) != 0
 
 
 def _heads(architecture: ModelArchitecture, index: int, window: int | None) -> tuple[int, int, int]:

@@ -25,9 +25,9 @@ ATTENTION_TYPES = frozenset(
 STATE_TYPES = frozenset({"mamba", "linear_attention", "conv", "recurrent", "kda"})
 #: `hybrid_override_pattern` of Nemotron-H: Mamba-2, attention, MLP, experts.
 NEMOTRON_LETTERS = {"M": "state", "*": "attention", "-": "none", "E": "none"}
-#: Families that alternate where their config.json names no layer types: which layers of a period see
-#: everything (the others slide).
-DEFAULT_PERIODS = {"Gemma2": (2, 1), "GptOss": (2, 1), "Gemma3": (6, 5), "Cohere2": (4, 3), "Gemma3n": (5, 4)}
+#: Families that alternate where their config.json names no layer types: the last layer of every so many
+#: sees everything, the others slide.
+DEFAULT_PERIODS = {"Gemma2": 2, "GptOss": 2, "Gemma3n": 5, "Gemma3": 6, "Gemma4": 6, "Cohere2": 4, "Olmo3": 4}
 #: Families whose layers all see everything, whatever window the config has. Mistral 3 and 4, Phi-3 and
 #: Mixtral follow `sliding_window` as it is.
 WINDOWLESS = ("Cohere", "Llama4")
@@ -114,14 +114,10 @@ def _layer_types(architecture: ModelArchitecture, count: int) -> list[bool] | No
         return [pattern[index % len(pattern)] == "L" for index in range(count)]
     name = architecture.class_name
     found = next(
-        (
-            period
-            for prefix, period in sorted(DEFAULT_PERIODS.items(), reverse=True)
-            if name.startswith(prefix)
-        ),
+        (period for prefix, period in DEFAULT_PERIODS.items() if name.startswith(prefix)),
         None,
     )
     if found is None:
         return None
-    period = pattern if isinstance(pattern, int) and pattern > 0 else found[0]
+    period = pattern if isinstance(pattern, int) and pattern > 0 else found
     return [(index + 1) % period != 0 for index in range(count)]
