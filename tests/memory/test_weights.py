@@ -252,3 +252,36 @@ def test_quantised_is_at_most_unquantised_and_bands_are_ordered(model: str) -> N
     for term in terms:
         assert term.gib.low <= term.gib.mid <= term.gib.high
         assert not term.gib.low < term.gib.high or term.gib.reason
+
+
+def test_what_a_checkpoint_has_beyond_its_config_is_perhaps_there() -> None:
+    """The audio tower of Gemma 4 E2B: its files hold 0.32 billion parameters that no field tells of."""
+    term = _term(weight_terms(engine_config("google/gemma-4-E2B-it"), 0), "towers not recorded")
+    assert term.gib.low == 0.0
+    assert term.gib.mid == pytest.approx(0.6, abs=0.05)
+    alone = engine_config("google/gemma-4-E2B-it", settings={"language_model_only": True})
+    assert "towers not recorded" not in {part.name for part in weight_terms(alone, 0)}
+
+
+def test_mtp_layers_in_the_files_are_no_tower() -> None:
+    names = {term.name for term in weight_terms(engine_config("Qwen/Qwen3.5-9B"), 0)}
+    assert "towers not recorded" not in names
+
+
+def test_a_pooling_model_has_no_head() -> None:
+    model = "meta-llama/Llama-3.1-8B-Instruct"
+    pooled = _gib(model, runner_type="pooling")
+    assert _gib(model) - pooled == pytest.approx(128256 * 4096 * 2 / 2**30, rel=0.01)
+
+
+def _gptq(**more: Any) -> ModelArchitecture:
+    architecture = find_architecture("Qwen/Qwen2.5-7B-Instruct")
+    assert architecture is not None
+    config = {"quant_method": "gptq", "bits": 4, "group_size": 128, "sym": True, "desc_act": False, **more}
+    return architecture.with_fields({**architecture.fields, "quantization_config": config})
+
+
+def test_marlin_drops_the_zero_points_of_symmetric_weights() -> None:
+    marlin = _gib(_gptq(), quantization="gptq_marlin")
+    assert _gib(_gptq(), quantization="gptq") > marlin
+    assert _gib(_gptq(sym=False), quantization="gptq_marlin") > marlin

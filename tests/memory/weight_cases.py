@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from vllmlint.engine.config import EngineConfig, EngineRequest
 from vllmlint.hardware.gpu import Gpu
@@ -28,6 +28,7 @@ def engine_config(
     pp: int = 1,
     dp: int = 1,
     ep: bool = False,
+    runner_type: Literal["generate", "pooling"] = "generate",
 ) -> EngineConfig:
     """A configuration of a catalogue model (or a given one) with the sizes that divide weights."""
     architecture = find_architecture(model) if isinstance(model, str) else model
@@ -38,7 +39,7 @@ def engine_config(
     return EngineConfig(
         request=request,
         model_runner="v1",
-        runner_type="generate",
+        runner_type=runner_type,
         dtype=dtype,
         quantization=quantization,
         kv_cache_dtype="auto",

@@ -68,6 +68,9 @@ def _published_billions() -> dict[str, float]:
         "ibm-granite/granite-4.0-h-small": 32.2,
         "upstage/Solar-Open-100B": 102.6,
         "inclusionAI/Ling-3.0-flash": 124,
+        "OpenGVLab/InternVL3_5-8B": 7.9,
+        "meta-llama/Llama-4-Scout-17B-16E-Instruct": 108.64,
+        "Qwen/Qwen2.5-VL-72B-Instruct": 73.41,
     }
 
 
@@ -132,6 +135,6 @@ def test_a_config_without_sizes_has_no_count() -> None:
 
 
 def test_an_unread_vision_tower_is_a_doubt() -> None:
-    count = parameter_count(_architecture("OpenGVLab/InternVL3_5-8B"))
+    count = parameter_count(_architecture("mistralai/Mistral-Small-4-119B-2603"))
     assert count is not None
     assert count.doubts

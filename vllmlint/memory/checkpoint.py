@@ -5,14 +5,23 @@ from __future__ import annotations
 from vllmlint.engine.config import EngineConfig
 from vllmlint.memory.band import Band, Term
 from vllmlint.memory.linear_bytes import dtype_bytes, linear_bytes
+from vllmlint.memory.ranks import language_model_only
 from vllmlint.memory.tensors import EXPERTS, LINEAR
-from vllmlint.models.modules import Module, modules_of
+from vllmlint.models.modules import Module, ParameterCount, modules_of, parameter_count
 from vllmlint.models.quantization import CheckpointQuantization, quantization_of
 from vllmlint.models.schemes import WeightScheme
 
 #: A stated size that differs by more than this (MTP layers and file headers allowed for) is another story
 #: than a rounding: the truth may be either.
 _AGREES = 0.02
+#: Parameters of a common vision tower with projector (Qwen2.5-VL, SigLIP: 0.4 to 0.7 billion) and of the
+#: largest (InternViT-6B).
+_USUAL_TOWER, _LARGEST_TOWER = 0.5e9, 6e9
+#: The encoder of Whisper large v3, which Qwen's audio models have.
+_AUDIO_TOWER = 0.637e9
+GIB = 1 << 30
+#: Files that exceed the modules by nearly the MTP layers hold those.
+_MOST = 0.9
 #: What a scheme that is only inferred may be off by, of the quantised part: attention that stays in bf16 is
 #: a tenth to a fifth of the layers of the checkpoints whose lists are known.
 _DOUBT = 0.15
@@ -57,6 +66,47 @@ def _module_bytes(module: Module, found: CheckpointQuantization | None, plain: i
         each = linear_bytes(module.out_features, module.in_features, scheme, width)
         result += times * module.copies * (each + module.bias * width)
     return result
+
+
+def unrecorded_term(config: EngineConfig, stage: int) -> list[Term]:
+    """Towers that the config says nothing of: what the published total has beyond the modules.
+
+    Where no total is published, or none that is exact, the band reaches from nothing to the largest tower of
+    its kind. A model without such doubts, whose files are no larger than its modules, has no such term.
+    """
+    count = parameter_count(config.architecture)
+    if count is None or stage or language_model_only(config):
+        return []
+    plain, tp = dtype_bytes(config.dtype), config.tensor_parallel_size
+    left = _left_over(config, count, plain)
+    reason = "; ".join(count.doubts)
+    if left is None and count.doubts:
+        usual, most = (_USUAL_TOWER, _LARGEST_TOWER) if "vision" in reason else (_AUDIO_TOWER, _AUDIO_TOWER)
+        band = Band(0.0, usual * plain / tp / GIB, most * plain / GIB, reason)
+        return [Term("towers not recorded", band, "no published size tells")]
+    if left is None or (not count.doubts and left < _AGREES * count.total * plain):
+        return []
+    size = left / GIB
+    sure = 0.9 if count.doubts else 0.0
+    reason = reason or "the checkpoint is larger than the modules that its config names"
+    band = Band(sure * size / tp, size / tp, 1.1 * size, reason)
+    return [Term("towers not recorded", band, f"published less counted: {left:.0f} B")]
+
+
+def _left_over(config: EngineConfig, count: ParameterCount, plain: int) -> float | None:
+    """Bytes of the published total beyond the counted modules (with MTP layers where they fit in)."""
+    published = config.architecture.published
+    stated = published.get("checkpoint_gb")
+    if isinstance(stated, int | float) and quantization_of(config.architecture) is None:
+        width = dtype_bytes(config.architecture.text("torch_dtype") or "bfloat16")
+        if width != 2:
+            return None
+        left = stated * 1e9 - count.total * width
+        mtp = count.mtp * width
+        return max(0.0, left - mtp if left >= mtp * _MOST else left)
+    if published.get("total_params_b") and not published.get("total_params_rounded"):
+        return max(0.0, (float(published["total_params_b"]) * 1e9 - count.total) * plain)
+    return None
 
 
 def checked_against_checkpoint(config: EngineConfig, parts: list[Term]) -> list[Term]:

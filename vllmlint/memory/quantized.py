@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from vllmlint.engine.config import EngineConfig
 from vllmlint.models.module_names import NameList
 from vllmlint.models.quantization import CheckpointQuantization, quantization_of
 from vllmlint.models.quantization_methods import SchemeRule
 from vllmlint.models.schemes import EXPERTS_ONLY, ONLINE_SCHEMES, WeightScheme
+
+_MARLIN_CAPABILITY = (7, 5)
 
 
 def effective_quantization(config: EngineConfig) -> CheckpointQuantization | None:
@@ -16,9 +20,35 @@ def effective_quantization(config: EngineConfig) -> CheckpointQuantization | Non
     """
     found = quantization_of(config.architecture)
     if found is not None:
-        return found
+        return found if _keeps_zero_points(config, found) else _without_zero_points(found)
     scheme = ONLINE_SCHEMES.get(config.quantization or "")
     return None if scheme is None else online(config.quantization or "", scheme)
+
+
+def _keeps_zero_points(config: EngineConfig, found: CheckpointQuantization) -> bool:
+    """GPTQ's plain kernel keeps them in any case; Marlin (capability 7.5 on) those of asymmetric weights."""
+    if found.method not in ("gptq", "gptq_marlin", "auto_gptq", "inc"):
+        return True
+    if config.architecture.part("quantization_config").get("sym") is False:
+        return True
+    capability = config.gpu.compute_capability
+    return config.quantization == "gptq" or (capability is not None and capability < _MARLIN_CAPABILITY)
+
+
+@lru_cache(maxsize=64)
+def _without_zero_points(found: CheckpointQuantization) -> CheckpointQuantization:
+    rules = tuple(
+        SchemeRule(rule.scheme and rule.scheme.without_zero_points(), rule.targets) for rule in found.rules
+    )
+    return CheckpointQuantization(
+        found.method,
+        found.declared,
+        rules,
+        found.ignore,
+        found.quantizes_lm_head,
+        found.kv_cache_dtype,
+        found.doubt,
+    )
 
 
 def online(method: str, scheme: WeightScheme) -> CheckpointQuantization:

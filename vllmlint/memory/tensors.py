@@ -130,6 +130,8 @@ class _Book:
 
     def _times(self, module: Module) -> tuple[int, bool]:
         """How often this stage holds a module, and whether that is sure."""
+        if module.role == "lm_head" and self.config.runner_type == "pooling":
+            return 0, True  # adapted to pool, a generative model loses its head
         if module.role == "vision":
             if language_model_only(self.config):
                 return 0, True

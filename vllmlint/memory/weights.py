@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from vllmlint.engine.config import EngineConfig
 from vllmlint.memory.band import Band, Term, exact, total
-from vllmlint.memory.checkpoint import checked_against_checkpoint, published_bytes
+from vllmlint.memory.checkpoint import checked_against_checkpoint, published_bytes, unrecorded_term
 from vllmlint.memory.draft import draft_terms
 from vllmlint.memory.linear_bytes import dtype_bytes
 from vllmlint.memory.lora import lora_terms
@@ -36,7 +36,12 @@ def weight_terms(config: EngineConfig, stage: int) -> tuple[Term, ...]:
     if lacking or not modules_of(architecture):
         return (_by_published_size(config, stage, lacking),)
     parts = checked_against_checkpoint(config, stage_terms(config, stage))
-    parts += [_rope(config), *lora_terms(config, stage), *draft_terms(config, stage)]
+    parts += [
+        *unrecorded_term(config, stage),
+        _rope(config),
+        *lora_terms(config, stage),
+        *draft_terms(config, stage),
+    ]
     parts = [part for part in parts if part.gib.high]
     return (*parts, *_offloaded(config, parts))
 

@@ -34,6 +34,21 @@ class WeightScheme:
     activations: Literal["static", "dynamic"] | None = None
     activation_bits: int = 16
 
+    def without_zero_points(self) -> WeightScheme:
+        """The same scheme as a kernel keeps it that needs none."""
+        return WeightScheme(
+            self.format,
+            self.bits,
+            self.strategy,
+            self.group_size,
+            self.block,
+            self.scale_bytes,
+            False,
+            self.desc_act,
+            self.activations,
+            self.activation_bits,
+        )
+
 
 #: Inputs that share a scale by the format's own definition: 16 for NVFP4, 32 for the OCP microscaling ones.
 NVFP4_GROUP, MX_GROUP = 16, 32

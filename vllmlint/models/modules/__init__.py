@@ -9,7 +9,7 @@ from vllmlint.models.modules.ends import encoder_modules, is_encoder, outer_modu
 from vllmlint.models.modules.layers import layer_count, layer_modules
 from vllmlint.models.modules.module import Module
 from vllmlint.models.modules.mtp import mtp_modules
-from vllmlint.models.modules.towers import vision_modules
+from vllmlint.models.modules.towers import tower_shape, vision_modules
 from vllmlint.record import record
 
 __all__ = ["Module", "ParameterCount", "layer_count", "missing_sizes", "modules_of", "parameter_count"]
@@ -68,7 +68,7 @@ def missing_sizes(architecture: ModelArchitecture) -> tuple[str, ...]:
 def _doubts(architecture: ModelArchitecture) -> tuple[str, ...]:
     found = []
     multimodal = any(word in architecture.class_name for word in ("ConditionalGeneration", "VL", "Omni"))
-    if multimodal and not architecture.part("vision_config"):
+    if multimodal and tower_shape(architecture) is None:
         found.append("the config says nothing of the vision tower")
     if architecture.part("audio_config") or architecture.model_type.startswith(("gemma3n", "qwen2_5_omni")):
         found.append("the audio tower is not counted")

@@ -24,9 +24,80 @@ class TowerShape:
     merge: int
 
 
+#: Towers that every checkpoint of a class has, for configs that leave `vision_config` out or say part of it
+#: (the values of Qwen2.5-VL-7B-Instruct, Qwen2-VL-7B-Instruct and Llama-4-Scout-17B-16E-Instruct).
+_USUAL: Mapping[str, Mapping[str, Any]] = {
+    "Qwen2_5_VLForConditionalGeneration": {
+        "depth": 32,
+        "hidden_size": 1280,
+        "intermediate_size": 3420,
+        "num_heads": 16,
+        "patch_size": 14,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+    },
+    "Qwen2_5OmniModel": {
+        "depth": 32,
+        "hidden_size": 1280,
+        "intermediate_size": 3420,
+        "num_heads": 16,
+        "patch_size": 14,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+    },
+    "Qwen2VLForConditionalGeneration": {
+        "depth": 32,
+        "embed_dim": 1280,
+        "mlp_ratio": 4,
+        "num_heads": 16,
+        "patch_size": 14,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+    },
+    "Llama4ForConditionalGeneration": {
+        "model_type": "llama4_vision_model",
+        "num_hidden_layers": 34,
+        "hidden_size": 1408,
+        "intermediate_size": 5632,
+        "num_attention_heads": 16,
+        "patch_size": 14,
+        "image_size": 336,
+        "projector_input_dim": 4096,
+    },
+}
+
+
+#: InternVL 2.5 to 3.5: InternViT-300M, and InternViT-6B beside language models of 64 layers and more.
+_INTERN_SMALL = {
+    "num_hidden_layers": 24,
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_attention_heads": 16,
+    "patch_size": 14,
+    "image_size": 448,
+    "spatial_merge_size": 2,
+}
+_INTERN_LARGE = {
+    **_INTERN_SMALL,
+    "num_hidden_layers": 45,
+    "hidden_size": 3200,
+    "intermediate_size": 12800,
+    "num_attention_heads": 25,
+}
+_INTERN_LAYERS = 64
+
+
+def vision_config(architecture: ModelArchitecture) -> Mapping[str, Any]:
+    """The config's `vision_config`, else the one that its class always has; empty where neither is known."""
+    if architecture.class_name == "InternVLChatModel" and not architecture.part("vision_config"):
+        large = (architecture.num_hidden_layers or 0) >= _INTERN_LAYERS
+        return _INTERN_LARGE if large else _INTERN_SMALL
+    return architecture.part("vision_config") or _USUAL.get(architecture.class_name, {})
+
+
 def tower_shape(architecture: ModelArchitecture) -> TowerShape | None:
     """The vision tower's sizes; None where the config has none or leaves them out."""
-    vision = architecture.part("vision_config")
+    vision = vision_config(architecture)
 
     def size(*names: str) -> int:
         return next((vision[name] for name in names if isinstance(vision.get(name), int)), 0)
@@ -65,7 +136,7 @@ def vision_modules(architecture: ModelArchitecture) -> list[Module]:
     shape = tower_shape(architecture)
     if shape is None:
         return []
-    vision = architecture.part("vision_config")
+    vision = vision_config(architecture)
     kind = str(vision.get("model_type") or "")
     kind = kind or architecture.text("model_type") or architecture.model_type
     layers = tuple(range(shape.layers))
