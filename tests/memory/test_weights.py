@@ -247,8 +247,10 @@ def test_quantised_is_at_most_unquantised_and_bands_are_ordered(model: str) -> N
     assert architecture is not None
     bare = {key: value for key, value in architecture.fields.items() if "quant" not in key}
     terms = weight_terms(engine_config(model), 0)
+    # the published size of a quantised checkpoint says nothing of the plain one
+    recorded = [term.gib.mid for term in terms if term.name != "towers not recorded"]
     plain = _gib(ModelArchitecture(model, bare))
-    assert weight_total(terms).mid <= plain * 1.001
+    assert sum(recorded) <= plain * 1.001
     for term in terms:
         assert term.gib.low <= term.gib.mid <= term.gib.high
         assert not term.gib.low < term.gib.high or term.gib.reason
