@@ -23,7 +23,8 @@ HOME = "model_executor.layers.quantization"
 ABOUT = (
     "vLLM's quantization methods by release: the smallest compute capability (major*10+minor; null: not for "
     "CUDA or not stated as a number), the dtypes it computes in (b bfloat16, h float16, f float32) and the "
-    "files a checkpoint states it in where config.json does not. Rows are [index into releases, row]: from "
+    "files a checkpoint states it in where config.json does not. 'needs' counts what its class must be told by "
+    "the checkpoint. Rows are [index into releases, row]: from "
     "that release on; null where it does not know the method. Written by "
     "scripts/build_quantization_methods.py from vLLM's source distributions."
 )
@@ -80,12 +81,15 @@ def _row(sources: Sources, name: str) -> dict[str, Any]:
         if isinstance(node, ast.Attribute)
         if node.attr in _DTYPES
     }
+    made = _method(sources, HOME, name, "__init__")
+    needed = len(made.args.args) - 1 - len(made.args.defaults) if made else 0
     number = capability.value if isinstance(capability, ast.Constant) else None
     return {
         "capability": number if isinstance(number, int) and number >= 0 else None,
         "dtypes": "".join(sorted(letters)) or "bh",
         "files": [node.value for node in ast.walk(files or ast.List([])) if isinstance(node, ast.Constant)],
         "class": name,
+        "needs": needed,
     }
 
 

@@ -12,6 +12,8 @@ from vllmlint.serving.release import Release
 
 #: Since 0.31.0 `fp8` on an unquantised checkpoint is taken for this one, with a warning.
 ONLINE_FP8 = "fp8_per_tensor"
+#: Names of checkpoint methods that are online shorthands too (`_ONLINE_SHORTHANDS`), from this release on.
+SHARED_SHORTHANDS, SHORTHANDS_SINCE = frozenset({"mxfp4", "mxfp8"}), "0.24.0"
 #: Methods refused without `--allow-deprecated-quantization`, 0.14.0 on (`DEPRECATED_QUANTIZATION_METHODS`).
 DEPRECATED = frozenset({"fbgemm_fp8", "fp_quant"})
 _GPTQ_NAMES = frozenset({"gptq", "gptq_marlin", "auto_gptq", "marlin"})
@@ -120,19 +122,28 @@ def _marlin_runs(given: Given) -> bool:
     return given.capability is None or given.capability >= (75 if given.since("0.14.0") else 80)
 
 
+def _of_unquantized(given: Given, method: str, row: MethodRow) -> MethodRow:
+    """The method as it works on an unquantised checkpoint: online where it can, else refused where it has
+    to be told what a quantised checkpoint states."""
+    online = method_of(ONLINE_FP8, given.release)
+    shorthand = method in SHARED_SHORTHANDS or (method == "fp8" and given.since("0.31.0"))
+    if online is not None and shorthand and given.since(SHORTHANDS_SINCE):
+        return online
+    if row.online or not (row.files or row.needs_checkpoint):
+        return row
+    raise RefusedError(
+        "quantization-config-missing", f"Cannot find the config file for {method}", "quantization"
+    )
+
+
 def check_method(given: Given, method: str | None, stated: bool, dtype: str) -> None:
     """What `get_quant_config` and `_get_quantization_config` refuse: a method that needs a config file of
     the checkpoint (`stated`: it has one), a GPU too old for it, a dtype it does not compute in."""
     row = None if method is None else method_of(method, given.release)
     if method is None or row is None:
         return
-    online = method == "fp8" and not stated and given.since("0.31.0")
-    if online:
-        row = method_of(ONLINE_FP8, given.release) or row
-    if row.files and not stated and not row.online:
-        raise RefusedError(
-            "quantization-config-missing", f"Cannot find the config file for {method}", "quantization"
-        )
+    if not stated:
+        row = _of_unquantized(given, method, row)
     if row.capability is not None and given.capability is not None and given.capability < row.capability:
         raise RefusedError(
             "quantization-needs-newer-gpu",

@@ -16,6 +16,39 @@ ASYNC_METHODS = frozenset({"eagle", "eagle3", "mtp", "extract_hidden_states", "d
 _MTP_KEYS = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "n_predict")
 
 
+#: Model types with modules that draft, and the first release that uses them
+#: (`SpeculativeConfig.hf_config_override`, 0.7.3 - 0.33.0).
+_MTP_TYPES = {
+    "deepseek_v3": "0.7.3",
+    **dict.fromkeys(("ernie4_5_moe", "qwen3_next"), "0.10.2"),
+    **dict.fromkeys(("deepseek_v32", "longcat_flash"), "0.11.0"),
+    "pangu_ultra_moe": "0.11.2",
+    "exaone_moe": "0.14.0",
+    **dict.fromkeys(("glm_moe_dsa", "step3p5"), "0.16.0"),
+    **dict.fromkeys(("nemotron_h", "qwen3_5", "qwen3_5_moe"), "0.17.0"),
+    "nemotron_h_puzzle": "0.19.0",
+    **dict.fromkeys(("deepseek_v4", "exaone4_5", "hy_v3"), "0.20.0"),
+    **dict.fromkeys(("intern_s2_preview", "qwen3_5_moe_text"), "0.22.0"),
+    "step3p7": "0.23.0",
+    "minimax_m3_vl": "0.24.0",
+    "bailing_hybrid": "0.25.0",
+    **dict.fromkeys(("inkling_mm_model", "inkling_model"), "0.26.0"),
+    "kimi_k3": "0.27.0",
+    **dict.fromkeys(("dots3_note", "interns2_mobius", "qwen3_5_text"), "0.28.0"),
+    **dict.fromkeys(("hy_v4", "qwen4_exp", "qwen4_exp_text"), "0.29.0"),
+    "glm5_next": "0.30.0",
+    **dict.fromkeys(("step5", "step5_vl"), "0.33.0"),
+}
+_MTP_CLASSES = {
+    "MiMoForCausalLM": "0.9.0",
+    "Glm4MoeForCausalLM": "0.10.0",
+    **dict.fromkeys(("Glm4MoeLiteForCausalLM", "GlmOcrForConditionalGeneration"), "0.16.0"),
+    **dict.fromkeys(("MiMoV2FlashForCausalLM", "MiMoV2ForCausalLM", "MiMoV2OmniForCausalLM"), "0.21.0"),
+    **dict.fromkeys(("Step3p5ForCausalLM", "Step3p7ForConditionalGeneration"), "0.23.0"),
+    "BailingMoeV2_5ForCausalLM": "0.25.0",
+}
+
+
 @record
 class Speculation:
     """`method` as vLLM names it (empty: none), `tokens` drafted a step, `draft` the draft model's id."""
@@ -57,7 +90,7 @@ def resolve_speculation(given: Given, model: ModelClass) -> Speculation:
     tokens = config.get(_TOKENS)
     if not isinstance(tokens, int):
         tokens = _predicted(given) if method == "mtp" else None
-    if tokens is None and method in _SELF_DRAFTING:
+    if tokens is None and (method in _SELF_DRAFTING or (method == "mtp" and not draft)):
         raise RefusedError(
             "num-speculative-tokens-missing",
             "num_speculative_tokens must be provided with speculative model unless the draft model config "
@@ -82,8 +115,10 @@ def _method(method: str, draft: str) -> str:
 
 
 def has_mtp(given: Given) -> bool:
-    """Whether the checkpoint has modules that predict more than one token."""
-    return bool(_predicted(given))
+    """Whether the release drafts with the checkpoint's own modules: it goes by the model's type."""
+    architecture = given.architecture
+    since = _MTP_TYPES.get(architecture.text("model_type")) or _MTP_CLASSES.get(architecture.class_name)
+    return since is not None and given.since(since)
 
 
 def _predicted(given: Given) -> int | None:

@@ -14,12 +14,14 @@ from vllmlint.record import record
 class MethodRow:
     """One method in one release. `capability` is major times ten plus minor, None where the method states
     none; `dtypes` are the model dtypes it computes in; `files` where a checkpoint states its scheme if
-    config.json does not; `online` whether it quantises an unquantised checkpoint while loading."""
+    config.json does not; `online` whether it quantises an unquantised checkpoint while loading;
+    `needs_checkpoint` whether it cannot be set up without what a quantised checkpoint states."""
 
     capability: int | None
     dtypes: tuple[str, ...]
     files: tuple[str, ...]
     online: bool
+    needs_checkpoint: bool
 
 
 _DTYPES = {"b": "bfloat16", "h": "float16", "f": "float32"}
@@ -51,4 +53,5 @@ def method_row(name: str, index: int) -> MethodRow | None:
         dtypes=tuple(_DTYPES[letter] for letter in found["dtypes"]),
         files=tuple(found["files"]),
         online=found["class"] == "OnlineQuantizationConfig",
+        needs_checkpoint=found["needs"] > 0,
     )
