@@ -22,11 +22,10 @@ TARGET = Path(__file__).resolve().parent.parent / "vllmlint" / "facts" / "quanti
 HOME = "model_executor.layers.quantization"
 ABOUT = (
     "vLLM's quantization methods by release: the smallest compute capability (major*10+minor; null: not for "
-    "CUDA or not stated as a number), the dtypes it computes in (b bfloat16, h float16, f float32) and the "
-    "files a checkpoint states it in where config.json does not. 'needs' counts what its class must be told by "
-    "the checkpoint. Rows are [index into releases, row]: from "
-    "that release on; null where it does not know the method. Written by "
-    "scripts/build_quantization_methods.py from vLLM's source distributions."
+    "CUDA or not stated as a number), the dtypes it computes in (b bfloat16, h float16, f float32), the "
+    "files a checkpoint states it in where config.json does not, and how much its class must be told by the "
+    "checkpoint ('needs'). Rows are [index into releases, row]: from that release on; null where it does not "
+    "know the method. Written by scripts/build_quantization_methods.py from vLLM's source distributions."
 )
 _DTYPES = {"bfloat16": "b", "float16": "h", "half": "h", "float32": "f", "float": "f"}
 

@@ -95,6 +95,20 @@ def choose_backend(query: AttentionQuery, release: Release, capability: Capabili
     return NoBackend(tuple(reasons))
 
 
+def named_backend(
+    name: str, query: AttentionQuery, release: Release, capability: Capability
+) -> Backend | str | None:
+    """The backend that `--attention-backend` names, or what keeps it from taking the layer; None: a name
+    whose conditions are not known."""
+    if name not in _CHECKS:
+        return None
+    latent = "MLA" in name
+    if latent != query.mla:
+        return "MLA not supported" if query.mla else "non-MLA not supported"
+    backend = _backend(name, query, release, capability)
+    return _objection(backend, query, release, capability) or backend
+
+
 def _order(query: AttentionQuery, release: Release, capability: Capability) -> Sequence[str]:
     if not query.mla:
         attention = ["FLASH_ATTN", "FLASHINFER", "TRITON_ATTN", "FLEX_ATTENTION"]

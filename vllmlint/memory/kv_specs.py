@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from math import lcm
 
-from vllmlint.engine.attention import AttentionQuery, Backend, NoBackend, choose_backend
+from vllmlint.engine.attention import AttentionQuery, Backend, NoBackend, choose_backend, named_backend
 from vllmlint.engine.config import EngineConfig, Refusal
 from vllmlint.memory.kv_dtype import (
     V4_PACKED_BYTES,
@@ -101,6 +101,16 @@ def layer_backend(config: EngineConfig, layer: CacheLayer) -> Backend | Refusal:
     """The attention backend of one layer."""
     if layer.kind == "indexer":
         return INDEXER_BACKEND
+    asked = asked_backend(config)
+    if asked:
+        named = named_backend(
+            asked, _query(config, layer), config.release, config.gpu.compute_capability or (9, 0)
+        )
+        if isinstance(named, str):
+            message = f"Selected backend {asked} is not valid for this configuration. Reason: ['{named}']"
+            return Refusal("attention-backend-invalid", message, "model", ("attention_backend",))
+        if named is not None:
+            return _fp8_on_triton(config, named) or named
     forced = _forced_backend(config, layer)
     if forced is not None:
         return _fp8_on_triton(config, forced) or forced
@@ -110,6 +120,17 @@ def layer_backend(config: EngineConfig, layer: CacheLayer) -> Backend | Refusal:
         message = f"No valid attention backend found for cuda. Reasons: {{{reasons}}}."
         return Refusal("no-attention-backend", message, "model", ("kv_cache_dtype", "block_size"))
     return _fp8_on_triton(config, chosen) or chosen
+
+
+def asked_backend(config: EngineConfig) -> str:
+    """The backend that the command line (`--attention-backend`, `--attention-config`) or the older
+    VLLM_ATTENTION_BACKEND names; empty where vLLM chooses."""
+    settings = config.request.settings
+    inner = settings.get("attention_config")
+    asked = settings.get("attention_backend") or (inner.get("backend") if isinstance(inner, dict) else None)
+    asked = asked or config.request.env.get("VLLM_ATTENTION_BACKEND")
+    name = str(asked or "").upper().removesuffix("_VLLM_V1")
+    return "" if name == "AUTO" else name
 
 
 def _fp8_on_triton(config: EngineConfig, backend: Backend) -> Refusal | None:
