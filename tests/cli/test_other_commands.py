@@ -153,6 +153,37 @@ def test_calls_of_init(project: Path) -> None:
     assert (other.code, (project / "other.yaml").exists()) == (0, True)
 
 
+def test_init_writes_pools_from_real_nodes(tmp_path: Path) -> None:
+    nodes = FOUNDING.parent / "nodes" / "gke.yaml"
+    (tmp_path / "nodes.yaml").write_bytes(nodes.read_bytes())
+    (tmp_path / "deployment.yaml").write_bytes((FOUNDING / "right" / "deployment.yaml").read_bytes())
+    done = call(tmp_path, "init", "--nodes", "nodes.yaml")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == "wrote vllmlint.yaml from 1 file with 1 vLLM server and 4 nodes, 3 of them with GPUs\n"
+    assert "  l4-pool:\n" in (tmp_path / "vllmlint.yaml").read_text("utf-8")
+    assert call(tmp_path, "check", "deployment.yaml", "--exit-zero").code == 0
+    printed = call(tmp_path, "init", "--nodes", "-", "-o", "-", stdin=nodes.read_bytes())
+    assert "  l4-pool:\n" in printed.out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot read nodes.yaml: No such file or directory"),
+        ("kind: Pod\nmetadata: {name: a}\n", "nodes.yaml: no Node is in there"),
+        ('{"items": [{"kind": "Node"}]}', "nodes.yaml:1: metadata.name is missing"),
+        ("a: [\n", "nodes.yaml:2:1: no YAML"),
+    ],
+)
+def test_init_with_a_file_that_holds_no_nodes(tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "nodes.yaml").write_text(text, "utf-8")
+    done = call(tmp_path, "init", "--nodes", "nodes.yaml")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"vllmlint: {message}")
+    assert not (tmp_path / "vllmlint.yaml").exists()
+
+
 @pytest.mark.parametrize("option", ["--version", "-V"])
 def test_the_version(tmp_path: Path, option: str) -> None:
     assert call(tmp_path, option).out == f"vllmlint {__version__}\n"

@@ -334,11 +334,19 @@ def init(
         str, typer.Option("--output", "-o", help="Where to write; `-` prints.")
     ] = "vllmlint.yaml",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    nodes: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--nodes",
+            help="Write the node pools from a file of real nodes (`kubectl get nodes -o json`); `-`: stdin.",
+            metavar="FILE",
+        ),
+    ] = None,
 ) -> None:
     """Write a first contract from the manifests it finds."""
     from vllmlint.cli import init as command
 
-    _leave(command.run(paths or ["."], output, force=force))
+    _leave(command.run(paths or ["."], output, force=force, nodes=nodes or []))
 
 
 def _leave(code: int) -> None:

@@ -107,6 +107,7 @@ def _gpu_facts(pool: NodePool, machine: InstanceType | None) -> GpuFacts | None:
         devices=devices,
         sharing="none" if sharing is None else sharing.strategy,
         replicas=1 if sharing is None else sharing.replicas,
+        renamed=sharing is not None and sharing.rename_by_default,
         mig_strategy=strategy,
         mig_profiles=slices,
         max_per_container=1 if sharing is not None and sharing.fail_requests_greater_than_one else None,

@@ -33,7 +33,8 @@ class GpuFacts:
 
     `candidates` are the cards it may have (the slices, where every GPU is cut alike and `mig_strategy` is
     `single`); `certainty` says how that is known. `resource` hands out whole GPUs, or what stands for them;
-    None: not known. `devices` is how many there are before sharing multiplies them by `replicas`.
+    None: not known. `devices` is how many there are before sharing multiplies them by `replicas`; `renamed`:
+    shares go by the resource's name with `.shared` behind it.
     `mig_profiles` counts the node's slices by profile. `max_per_container`: what the device plugin lets one
     container have (`failRequestsGreaterThanOne`). `driver` and `cuda` are versions as the node states them.
     """
@@ -44,6 +45,7 @@ class GpuFacts:
     devices: int | None = None
     sharing: Literal["none", "time-slicing", "mps", "unknown"] = "none"
     replicas: int = 1
+    renamed: bool = False
     mig_strategy: Literal["none", "single", "mixed", "unknown"] = "none"
     mig_profiles: Mapping[str, int] = field(default_factory=dict)
     max_per_container: int | None = None

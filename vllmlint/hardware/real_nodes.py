@@ -143,6 +143,7 @@ def _gpu_facts(node: Node) -> GpuFacts | None:
         devices=devices,
         sharing=_sharing(node.labels, advertised, replicas),
         replicas=replicas,
+        renamed=any(name.endswith(SHARED_SUFFIX) and amount for name, amount in advertised.items()),
         mig_strategy=strategy,
         mig_profiles=_mig_profiles(node.labels, advertised, strategy, devices),
         max_per_container=1 if node.labels.get(_GKE_SHARING) in _GKE_STRATEGIES else None,

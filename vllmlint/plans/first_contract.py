@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from vllmlint.facts.images import is_official
+from vllmlint.hardware.profile import NodeProfile
 from vllmlint.kube.pods import Workload
 from vllmlint.serving.server import Server
 from vllmlint.world import World
@@ -16,15 +17,18 @@ _NAME = re.compile(r"[^A-Za-z0-9]+")
 _REQUIRED = ("model", "revision", "tensor-parallel-size", "max-model-len")
 
 
-def first_contract(world: World) -> str:
-    """The text of a `vllmlint.yaml` for the servers of a run; valid even when there are none."""
+def first_contract(world: World, nodes: Sequence[NodeProfile] = ()) -> str:
+    """The text of a `vllmlint.yaml` for the servers of a run; valid even when there are none.
+
+    With real nodes, the pools are theirs, not what the manifests select.
+    """
     servers = [server for facts in world.files for server in facts.servers if not server.is_simulator]
     blocks = [
         "# What the deployments here promise; vllmlint checks manifests against it.\n"
         "# Every section is optional; `vllmlint schema contract` describes them all.",
         _images(servers),
         _models(servers),
-        _pools(servers),
+        _pools_of_nodes(nodes) if nodes else _pools(servers),
         "serving:\n"
         "  # settings that must be written, not left to a default of the release\n"
         f"  requireExplicit: [{', '.join(_written_by_all(servers))}]",
@@ -93,6 +97,12 @@ def _models(servers: Iterable[Server]) -> str:
             else "    # revision: <the commit that is to be served>"
         )
     return "\n".join(lines)
+
+
+def _pools_of_nodes(nodes: Sequence[NodeProfile]) -> str:
+    from vllmlint.plans.node_pools import pool_drafts, pools_text
+
+    return pools_text(pool_drafts(nodes))
 
 
 def _pools(servers: Iterable[Server]) -> str:
