@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vllmlint.contract.settings import Contract
 from vllmlint.kube.index import Index
@@ -18,6 +18,9 @@ from vllmlint.serving.detect import ImagePolicy, ImageRule, find_server
 from vllmlint.serving.release import Release
 from vllmlint.serving.server import Server
 from vllmlint.serving.wrappers import is_wrapped, note_uses, open_wrapped, run_objects, values_objects
+
+if TYPE_CHECKING:
+    from vllmlint.models.lookup import Outside
 
 
 @dataclass(slots=True)
@@ -61,6 +64,8 @@ class World:
         self.contract_of = contract_of
         self.today = today
         self._rule_options = rule_options
+        #: what lies outside about models, by the path of a manifest; None: nothing is looked at
+        self.models_outside: Callable[[str], Outside] | None = None
         self.paths = frozenset((*paths, *(file.path for file in files)))
         self._foreign: tuple[KubeObject, ...] = ()
         self._foreign_workloads: list[Workload] = []

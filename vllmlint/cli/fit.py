@@ -10,21 +10,21 @@ from typing import Any
 from vllmlint.cli.fit_errors import FitUsageError
 from vllmlint.cli.fit_input import FitArguments, plan_document
 
-EXIT_DOES_NOT_FIT, EXIT_USAGE = 1, 2
+EXIT_DOES_NOT_FIT = 1
 
 
 def run(arguments: FitArguments) -> int:
     """Plan, print; returns the exit code.
 
     1: a server, or the command line, does not fit (with `--gpu all`: it fits nowhere); 2: usage or
-    contract; 0 else, also where it depends or cannot be told.
+    contract; 4: a hub that does not answer; 0 else, also where it depends or cannot be told.
     """
     try:
         document = plan_document(arguments)
     except FitUsageError as error:
         for line in error.lines:
             print(line, file=sys.stderr)
-        return EXIT_USAGE
+        return error.code
     if arguments.format == "json":
         json.dump(document, sys.stdout, indent=2)
         print()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from vllmlint.cli.fit_errors import FitUsageError
+from vllmlint.cli.fit_errors import FitUsageError, UnreachableError
 from vllmlint.record import record
 from vllmlint.serving.release import Release, known_releases
 
@@ -26,6 +27,8 @@ class FitArguments:
     release: str | None
     gpu: str | None
     gpu_memory_gib: float | None
+    model_config: str | None
+    online: bool
     settings: Sequence[str]
     concurrency: int | None
     format: str
@@ -35,27 +38,61 @@ class FitArguments:
 
 
 def plan_document(arguments: FitArguments) -> dict[str, Any]:
-    """The plans that are asked for, in the shape of `fit --format json`.
-
-    Raises FitUsageError, SourceError and ContractError.
-    """
+    """The plans that are asked for, in the shape of `fit --format json`. Raises FitUsageError."""
     from vllmlint.plans.fit_data import fit_document
+    from vllmlint.sources.files import SourceError
 
+    _check(arguments)
+    try:
+        with hub_answers(arguments.online):
+            found = plans(arguments)
+            return fit_document(_data(plan, arguments) for plan in found)
+    except SourceError as error:
+        raise FitUsageError(str(error)) from error
+
+
+@contextmanager
+def hub_answers(online: bool) -> Iterator[None]:
+    """Tell a hub that does not answer from everything else that can go wrong."""
+    if not online:
+        yield
+        return
+    from vllmlint.sources.hub import HubUnreachableError
+
+    try:
+        yield
+    except HubUnreachableError as error:
+        raise UnreachableError(str(error)) from error
+
+
+def _check(arguments: FitArguments) -> None:
     if arguments.format not in {"text", "json"}:
         raise FitUsageError(f"--format {arguments.format!r}: choose one of text, json")
     if arguments.concurrency is not None and arguments.concurrency < 1:
         raise FitUsageError(f"--concurrency {arguments.concurrency}: at least 1")
-    bare = arguments.serve is not None or (arguments.model is not None and not arguments.paths)
     if arguments.serve is not None and arguments.paths:
         raise FitUsageError("give manifests or a command line behind `--`, not both")
-    if not bare and not arguments.paths:
+    if not _is_bare(arguments) and not arguments.paths:
         raise FitUsageError(
             "nothing to plan: give manifests, --model, or a command line as in"
             " `vllmlint fit --gpu h100 -- meta-llama/Llama-3.1-8B-Instruct --max-model-len 32768`"
         )
+
+
+def _is_bare(arguments: FitArguments) -> bool:
+    """Whether a command line is planned for, not manifests."""
+    named = arguments.model is not None or arguments.model_config is not None
+    return arguments.serve is not None or (named and not arguments.paths)
+
+
+def plans(arguments: FitArguments) -> Iterator[FitPlan]:
+    """The plans that are asked for. Raises FitUsageError, SourceError and HubUnreachableError."""
     gpus = _gpus(arguments)
-    found = _plans_of_command_line(arguments, gpus) if bare else _plans_of_manifests(arguments, gpus)
-    return fit_document(_data(plan, arguments) for plan in found)
+    return (
+        _plans_of_command_line(arguments, gpus)
+        if _is_bare(arguments)
+        else _plans_of_manifests(arguments, gpus)
+    )
 
 
 def _data(plan: FitPlan, arguments: FitArguments) -> dict[str, Any]:
@@ -131,12 +168,20 @@ def _sizes(subject: FitSubject, arguments: FitArguments) -> Iterator[FitSubject]
 
 def _subject_of_command_line(arguments: FitArguments) -> FitSubject:
     from vllmlint.cli.fit_words import parsed_words
-    from vllmlint.plans.fit_model import named_model
+    from vllmlint.plans.fit_model import known_model
     from vllmlint.plans.fit_subject import subject_of_arguments
+    from vllmlint.sources.models import models_outside
 
     release = release_named(arguments.release) or known_releases()[-1]
-    parsed = parsed_words(arguments.serve or (), arguments.model, arguments.settings, release)
-    subject = subject_of_arguments(parsed, named_model(parsed.model or ""))
+    model = arguments.model
+    if model is None and not arguments.serve:
+        model = arguments.model_config
+    parsed = parsed_words(arguments.serve or (), model, arguments.settings, release)
+    outside = models_outside(model_config=arguments.model_config, online=arguments.online)
+    revision = parsed.get("revision")
+    told = revision if isinstance(revision, str) else None
+    known = known_model(parsed.model or "", revision=told, outside=outside)
+    subject = subject_of_arguments(parsed, known)
     if subject.architecture is None and arguments.gpu != "all":
         raise FitUsageError(subject.model_problem)
     return subject
@@ -146,27 +191,28 @@ def _plans_of_manifests(arguments: FitArguments, gpus: Sequence[Gpu] | None) -> 
     from vllmlint.cli.check import contract_error_lines, read_stdin
     from vllmlint.cli.fit_words import overriding
     from vllmlint.lint.contracts import ContractError
+    from vllmlint.lint.outside import outside_of
     from vllmlint.lint.run import RunOptions, Shard
     from vllmlint.plans.fit import plan_subject
-    from vllmlint.plans.fit_model import named_model
     from vllmlint.plans.fit_world import plans_of_subject, subject_in
-    from vllmlint.sources.files import SourceError
 
     try:
         inputs = read_stdin(arguments.paths, arguments.stdin_filename)
         shard = Shard(RunOptions(inputs, contract_path=arguments.contract), inputs)
-    except SourceError as error:
-        raise FitUsageError(str(error)) from error
     except ContractError as error:
         raise FitUsageError(*contract_error_lines(error)) from error
+    shard.world.models_outside = outside_of(
+        shard.contracts, model_config=arguments.model_config, online=arguments.online
+    )
     shard.world.build_servers()
     release = release_named(arguments.release)
-    named = named_model(arguments.model) if arguments.model is not None else None
     for facts in shard.world.files:
         for server in facts.servers:
             chosen = release or server.release
             overrides = overriding(arguments.settings, chosen)
-            subject = subject_in(server, shard.world, release=release, overrides=overrides, model=named)
+            subject = subject_in(
+                server, shard.world, release=release, overrides=overrides, model=arguments.model
+            )
             if gpus is None:
                 yield from plans_of_subject(subject, server, shard.world)
             else:

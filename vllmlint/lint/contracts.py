@@ -51,6 +51,13 @@ class Contracts:
         contract, prefix = known
         return ContractView(contract, f"{prefix}/{name}" if prefix else name)
 
+    def directory_of(self, path: str) -> str | None:
+        """The directory of the contract that rules a file; None where there is none."""
+        directory = os.path.dirname(path) or "."
+        absolute = Path(os.path.abspath(os.path.join(self._here, directory)))
+        found = self._fixed.absolute() if self._fixed is not None else find_contract(absolute, self._found)
+        return None if found is None else str(found.parent)
+
     def _for_directory(self, directory: str) -> tuple[Contract, str] | None:
         absolute = Path(os.path.abspath(os.path.join(self._here, directory)))
         found = self._fixed.absolute() if self._fixed is not None else find_contract(absolute, self._found)

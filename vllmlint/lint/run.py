@@ -6,7 +6,7 @@ import datetime
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vllmlint.kube.index import JOINED_KINDS
 from vllmlint.kube.objects import KubeObject, objects_of
@@ -22,6 +22,9 @@ from vllmlint.rulebook import all_rules
 from vllmlint.severity import Confidence
 from vllmlint.sources.files import Input, looks_like_manifest
 from vllmlint.world import World
+
+if TYPE_CHECKING:
+    from vllmlint.models.lookup import Outside
 
 #: Called with the number of files done so far.
 Progress = Callable[[int], None]
@@ -97,6 +100,7 @@ class Shard:
     ) -> None:
         self.options = options
         self.contracts = Contracts(options.contract_path)
+        self._models: Callable[[str], Outside] | None = None
         self.files = read_inputs(inputs, progress)
         for file in self.files:
             self.contracts.view(file.path)
@@ -104,6 +108,15 @@ class Shard:
         rule_options = {rule.name: {**rule.options, **given.get(rule.name, {})} for rule in all_rules()}
         paths = (one.path for one in (*options.inputs, *options.context))
         self.world = World(self.files, self.contracts.view, options.today, rule_options, paths)
+        self.world.models_outside = self._outside
+
+    def _outside(self, path: str) -> Outside:
+        """What lies outside about models, read where a plan asks for it."""
+        if self._models is None:
+            from vllmlint.lint.outside import outside_of
+
+            self._models = outside_of(self.contracts)
+        return self._models(path)
 
     def exported(self) -> list[KubeObject]:
         """The objects that other shards may refer to."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from vllmlint.memory.band import Band
 from vllmlint.memory.kv_figures import KvFigures
 from vllmlint.memory.plan import PARTS, MemoryPlan, StageMemory
-from vllmlint.models.architecture import ModelArchitecture
+from vllmlint.models.modules import parameter_count
 from vllmlint.plans.fit import FitPlan
+from vllmlint.plans.fit_subject import FitSubject
 from vllmlint.plans.fit_suggest import Suggestion
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def plan_data(
     tightest = memory.tightest if memory is not None else 0
     data = {
         "server": _server(subject.server),
-        "model": _model(subject.model_id, subject.architecture, None),
+        "model": _model(subject),
         "release": str(subject.release),
         "pool": plan.pool,
         "gpu": None if plan.gpu is None else {"id": plan.gpu.id, "memory_gib": plan.gpu.memory_gib},
@@ -85,12 +86,14 @@ def _server(server: Server | None) -> dict[str, Any] | None:
     }
 
 
-def _model(model_id: str, architecture: ModelArchitecture | None, parameters: int | None) -> dict[str, Any]:
+def _model(subject: FitSubject) -> dict[str, Any]:
+    architecture = subject.architecture
+    parameters = parameter_count(architecture) if architecture is not None else None
     return {
-        "id": model_id or None,
-        "parameters": parameters,
+        "id": subject.model_id or None,
+        "parameters": parameters.total if parameters is not None else None,
         "source": architecture.source if architecture is not None else None,
-        "confidence": architecture.confidence if architecture is not None else None,
+        "confidence": subject.confidence if architecture is not None else None,
     }
 
 

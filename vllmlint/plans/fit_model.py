@@ -1,54 +1,57 @@
-"""Which model a server holds: by hub id, by what the contract says of a name or path, by its config.json."""
+"""Which model a server holds, as `vllmlint.models.lookup` finds it, in the terms of a plan."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from vllmlint.models.catalogue import catalogue_ids, find_architecture
-from vllmlint.plans.fit_subject import KnownModel
-from vllmlint.serving.model import ModelKind, classify_model
+from vllmlint.models.architecture import ModelArchitecture
+from vllmlint.models.lookup import NOTHING_OUTSIDE, Outside, UnknownModel, find_model
+from vllmlint.record import record
+from vllmlint.severity import Confidence
 
 if TYPE_CHECKING:
-    from vllmlint.contract.settings import Contract, Model
+    from vllmlint.models.lookup import DeclaredModel
+    from vllmlint.serving.server import Server
+    from vllmlint.world import World
 
 
-def known_model(name: str, kind: ModelKind, contract: Contract | None = None) -> KnownModel:
-    """What is known of a model as it is written; the contract's word comes before the catalogue's."""
-    if kind == "unknown":
-        return KnownModel(name, None, "the manifest does not tell the model")
-    entry = _entry(name, contract)
-    wanted = entry.id if entry is not None else name
-    found = find_architecture(wanted)
-    if found is not None:
-        return KnownModel(wanted, found)
-    if entry is not None and entry.base_model is not None:
-        base = find_architecture(entry.base_model)
-        if base is not None:
-            return KnownModel(wanted, base, assumption=f"{wanted} is built like {entry.base_model}")
-    return KnownModel(wanted, None, _not_known(wanted, kind))
+@record
+class KnownModel:
+    """What was found of a model: `problem` says why there is no architecture, `assumptions` what was taken
+    for granted, `confidence` how sure its fields are."""
+
+    id: str
+    architecture: ModelArchitecture | None
+    problem: str = ""
+    assumptions: tuple[str, ...] = ()
+    confidence: Confidence = "high"
 
 
-def named_model(name: str) -> KnownModel:
-    """What is known of a model that a command line names."""
-    return known_model(*classify_model(name))
+def known_model(
+    reference: str,
+    *,
+    revision: str | None = None,
+    declared: Iterable[DeclaredModel] = (),
+    outside: Outside = NOTHING_OUTSIDE,
+) -> KnownModel:
+    """What is known of a model as it is written on a command line."""
+    found = find_model(reference, revision=revision, declared=declared, outside=outside)
+    if isinstance(found, UnknownModel):
+        hint = f" (did you mean {found.suggestion}?)" if found.suggestion else ""
+        return KnownModel(reference, None, f"{found.reason}{hint}")
+    return KnownModel(found.id, found.architecture, "", found.assumptions, found.confidence)
 
 
-def _entry(name: str, contract: Contract | None) -> Model | None:
-    """The contract's entry for a name: its id, or the path it is served from."""
-    if contract is None:
-        return None
-    plain = name.rstrip("/")
-    for entry in contract.models:
-        if entry.id.lower() == plain.lower() or (entry.path is not None and entry.path.rstrip("/") == plain):
-            return entry
-    return None
-
-
-def _not_known(name: str, kind: ModelKind) -> str:
-    if kind != "hub":
-        return f"the model at {name} is not known: name it under `models` in the contract"
-    import difflib
-
-    near = difflib.get_close_matches(name, catalogue_ids(), n=1, cutoff=0.8)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"model {name} is not known{hint}: give its config.json with --model-config or in the contract"
+def model_of_server(server: Server, world: World, name: str | None = None) -> KnownModel:
+    """The model of a server; `name` wins over what the manifest says."""
+    path = server.object.file.path
+    outside = world.models_outside(path) if world.models_outside is not None else NOTHING_OUTSIDE
+    declared = world.contract(server.object).models
+    if name is not None:
+        return known_model(name, declared=declared, outside=outside)
+    if server.model.kind == "unknown":
+        return KnownModel(server.model.id, None, "the manifest does not tell the model")
+    revision = server.get("revision")
+    told = revision.value if revision.known and isinstance(revision.value, str) else None
+    return known_model(server.model.id, revision=told, declared=declared, outside=outside)

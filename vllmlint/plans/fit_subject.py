@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from vllmlint.kube.env import UNKNOWN_MARK, EnvVar
 from vllmlint.models.architecture import ModelArchitecture
+from vllmlint.models.lookup import at_most
+from vllmlint.plans.fit_model import KnownModel
 from vllmlint.plans.fit_settings import MEMORY_VARIABLES, bears_on_memory
 from vllmlint.record import record
 from vllmlint.serving.arg_results import UNKNOWN, ParsedArguments
 from vllmlint.serving.release import Release
+from vllmlint.severity import Confidence
 
 if TYPE_CHECKING:
     from vllmlint.serving.server import Server
@@ -23,7 +26,8 @@ class FitSubject:
     `settings` holds the arguments that are given, `without` names those of them that hold on some paths
     of a script only. `problems` say what cannot be told and keeps a verdict from being one; a model
     without `architecture` is told by `model_problem`. `assumptions` are what the plan takes for granted.
-    `gpu_count` is the number of GPUs of one pod, None where it is not known or another pod has more.
+    `confidence` is how sure model and release are. `gpu_count` is the number of GPUs of one pod, None where
+    it is not known or another pod has more.
     """
 
     server: Server | None
@@ -37,6 +41,7 @@ class FitSubject:
     gpu_count: int | None
     problems: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
+    confidence: Confidence = "high"
 
     def changed(self, **settings: Any) -> FitSubject:
         """The same with other settings; None takes one away."""
@@ -53,17 +58,8 @@ class FitSubject:
             self.gpu_count,
             self.problems,
             self.assumptions,
+            self.confidence,
         )
-
-
-@record
-class KnownModel:
-    """What was found of a model: `problem` says why there is no architecture."""
-
-    id: str
-    architecture: ModelArchitecture | None
-    problem: str = ""
-    assumption: str = ""
 
 
 def subject_of_arguments(
@@ -83,7 +79,6 @@ def subject_of_arguments(
         problems.append(
             f"the file of --config {arguments.config.path or ''} is not at hand".replace("  ", " ")
         )
-    assumptions = (model.assumption,) if model.assumption else ()
     return FitSubject(
         None,
         model.id,
@@ -95,7 +90,8 @@ def subject_of_arguments(
         env or {},
         None,
         tuple(problems),
-        assumptions,
+        model.assumptions,
+        model.confidence,
     )
 
 
@@ -113,9 +109,11 @@ def subject_of_server(
     settings, without, problems = _settings_of(server, chosen, frozenset(overrides or ()))
     environment, hidden = _environment_of(server)
     problems += hidden
-    assumptions = [model.assumption] if model.assumption else []
+    assumptions = list(model.assumptions)
+    confidence = model.confidence
     if release is None and server.release_certainty == "assumed":
         assumptions.append(f"vLLM {chosen}, the newest release known: the image does not tell")
+        confidence = at_most(confidence, "medium")
     counted = server.gpu_count if runs_in_one_pod(server) else None
     return FitSubject(
         server,
@@ -129,6 +127,7 @@ def subject_of_server(
         counted,
         tuple(problems),
         tuple(assumptions),
+        confidence,
     )
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from vllmlint.plans.fit import FitPlan, plan_subject
 from vllmlint.plans.fit_candidates import Candidate, gpus_of_server
-from vllmlint.plans.fit_model import known_model
-from vllmlint.plans.fit_subject import FitSubject, KnownModel, subject_of_server
+from vllmlint.plans.fit_model import model_of_server
+from vllmlint.plans.fit_subject import FitSubject, subject_of_server
 from vllmlint.serving.release import Release
 from vllmlint.serving.server import Server
 from vllmlint.world import World
@@ -35,17 +35,18 @@ def subject_in(
     *,
     release: Release | None = None,
     overrides: Mapping[str, Any] | None = None,
-    model: KnownModel | None = None,
+    model: str | None = None,
 ) -> FitSubject:
     """A server as vLLM is told, with its model looked up; what is given wins over what the manifest says."""
-    if model is None:
-        model = known_model(server.model.id, server.model.kind, world.contract(server.object))
-    return subject_of_server(server, model, release=release, overrides=overrides)
+    known = model_of_server(server, world, model)
+    return subject_of_server(server, known, release=release, overrides=overrides)
 
 
 def _planned(subject: FitSubject, candidate: Candidate) -> FitPlan:
     if candidate.assumption:
-        subject = dataclasses.replace(subject, assumptions=(*subject.assumptions, candidate.assumption))
+        subject = dataclasses.replace(
+            subject, assumptions=(*subject.assumptions, candidate.assumption), confidence="low"
+        )
     plan = plan_subject(subject, candidate.gpu, candidate.pool)
     if not candidate.problem:
         return plan
