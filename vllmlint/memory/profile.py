@@ -11,7 +11,7 @@ from __future__ import annotations
 from vllmlint.engine.config import EngineConfig
 from vllmlint.memory.activation import activation
 from vllmlint.memory.band import ZERO, Band, Term, total
-from vllmlint.memory.buffers import lora_buffers, runner_buffers
+from vllmlint.memory.buffers import runner_buffers
 from vllmlint.memory.dimensions import UnknownDimensionError, dimensions
 from vllmlint.memory.graphs import graph_cost
 from vllmlint.memory.non_torch import non_torch
@@ -27,9 +27,8 @@ _UNKNOWN_ACTIVATION = Band(0.1, 2.0, 16.0, "")
 class ProfileTerms:
     """The charged terms, GiB per GPU, and what is used beyond the budget.
 
-    `activation` is the transient peak, `buffers` what stays (experts' workspace, runner buffers; not the
-    LoRA slots), `non_torch` and `cuda_graph` only what the release charges. `lora` belongs to what "Model
-    loading took" prints. `outside`: CUDA context, NCCL, uncharged graphs and buffers. `unknown` says why a
+    `activation` is the transient peak, `buffers` what stays (experts' workspace, runner buffers; LoRA slots are
+    weights), `non_torch` and `cuda_graph` only what the release charges. `outside`: CUDA context, NCCL, uncharged graphs and buffers. `unknown` says why a
     term could not be told. `workspace_gib` is the experts' workspace inside `buffers`.
     """
 
@@ -37,14 +36,13 @@ class ProfileTerms:
     buffers: Term
     non_torch: Term
     cuda_graph: Term
-    lora: Term
     outside: tuple[Term, ...]
     unknown: tuple[str, ...]
     workspace_gib: Band
 
     @property
     def charged(self) -> tuple[Term, ...]:
-        """The terms that are taken from the budget, LoRA slots left out."""
+        """The terms that are taken from the budget."""
         return (self.activation, self.buffers, self.non_torch, self.cuda_graph)
 
     @property
@@ -80,13 +78,11 @@ def profile_terms(config: EngineConfig, stage: int = 0) -> ProfileTerms:
     except UnknownDimensionError as error:
         reason = str(error)
         band = Band(_UNKNOWN_ACTIVATION.low, _UNKNOWN_ACTIVATION.mid, _UNKNOWN_ACTIVATION.high, reason)
-        nothing = Term("", ZERO, "")
         return ProfileTerms(
             Term("activation", band, reason),
             Term("buffers", Band(0.0, 0.1, 1.5, reason), reason),
             non_torch_term,
             Term("cuda_graph", Band(0.0, 0.3, 4.0, reason), reason),
-            nothing,
             tuple(outside),
             (reason,),
             ZERO,
@@ -94,7 +90,6 @@ def profile_terms(config: EngineConfig, stage: int = 0) -> ProfileTerms:
     peak = activation(config, sizes, stage)
     kept = runner_buffers(config, sizes)
     graphs = graph_cost(config, sizes)
-    lora, lora_text = lora_buffers(config, sizes)
     if kept.outside is not ZERO:
         outside.append(Term("runner buffers", kept.outside, kept.formula))
     if graphs.charged is ZERO and graphs.actual is not ZERO:
@@ -107,7 +102,6 @@ def profile_terms(config: EngineConfig, stage: int = 0) -> ProfileTerms:
         ),
         non_torch=non_torch_term,
         cuda_graph=Term("cuda_graph", graphs.charged, charged_text),
-        lora=Term("lora", lora, lora_text),
         outside=tuple(outside),
         unknown=(),
         workspace_gib=peak.workspace,
