@@ -27,9 +27,10 @@ _UNKNOWN_ACTIVATION = Band(0.1, 2.0, 16.0, "")
 class ProfileTerms:
     """The charged terms, GiB per GPU, and what is used beyond the budget.
 
-    `activation` is the transient peak, `buffers` what stays (experts' workspace, runner buffers; LoRA slots are
-    weights), `non_torch` and `cuda_graph` only what the release charges. `outside`: CUDA context, NCCL, uncharged graphs and buffers. `unknown` says why a
-    term could not be told. `workspace_gib` is the experts' workspace inside `buffers`.
+    `activation` is the transient peak, `buffers` what stays (experts' workspace, runner buffers; LoRA
+    slots are weights), `non_torch` and `cuda_graph` only what the release charges. `outside`: CUDA
+    context, NCCL, uncharged graphs and buffers. `unknown` says why a term could not be told.
+    `workspace_gib` is the experts' workspace inside `buffers`.
     """
 
     activation: Term
