@@ -20,7 +20,7 @@ _CUBLAS_NEW, _CUBLAS_OLD = 32 * MIB, int(8.125 * MIB)
 #: tensor parallelism also the output of the all-reduce. Without compilation nothing is fused.
 _HIDDEN_COPIES = (3.0, 3.75, 5.0)
 _HIDDEN_COPIES_PARALLEL = (4.0, 4.5, 6.0)
-_HIDDEN_COPIES_EAGER = (4.0, 5.5, 6.5)
+_HIDDEN_COPIES_EAGER = (3.5, 5.2, 6.5)
 #: Largest batch that fused experts took at once: VLLM_FUSED_MOE_CHUNK_SIZE, gone since 0.18.
 _CHUNK_OLD, _CHUNK_NEW = 32768, 16384
 #: Tokens that MLA's prefill workspace holds at most (vllm-memory.md 2.4).
@@ -63,16 +63,24 @@ def expert_workspace(config: EngineConfig, sizes: Dimensions) -> float:
     """GiB of the fused experts' workspace for one batch; 0 for dense models.
 
     Since 0.14 the modular kernels' `workspace_shapes`: T x top_k x (max(Im, H) + max(2 Im, H)); before,
-    T x top_k x (max(2 Im, H) + Im). All-to-all backends may send every rank's tokens to one.
+    T x top_k x (max(2 Im, H) + Im). With data parallelism the ranks' tokens are gathered on each.
     """
     if not sizes.expert:
         return 0.0
-    tokens = config.max_num_batched_tokens
+    tokens = config.max_num_batched_tokens * config.data_parallel_size
     if before(config.release, 0, 18):
         tokens = min(tokens, _CHUNK_OLD if before(config.release, 0, 12) else _CHUNK_NEW)
     gate_up = max(2 * sizes.expert, sizes.hidden)
     second = max(sizes.expert, sizes.hidden) if at_least(config.release, 0, 14) else sizes.expert
     return tokens * sizes.experts_per_token * sizes.element_bytes * (gate_up + second) / GIB
+
+
+def gathered_tokens(config: EngineConfig, sizes: Dimensions) -> float:
+    """GiB of the hidden states of every data parallel rank, gathered for the experts, and of their output."""
+    if not sizes.expert or config.data_parallel_size == 1:
+        return 0.0
+    tokens = config.max_num_batched_tokens * config.data_parallel_size
+    return 2 * tokens * sizes.hidden * sizes.element_bytes / GIB
 
 
 def workspace_stays(config: EngineConfig) -> bool:
@@ -152,8 +160,7 @@ def activation(config: EngineConfig, sizes: Dimensions, stage: int) -> Activatio
     cold, cold_text = cold_compile_peak(config, sizes, stage)
     workspace = expert_workspace(config, sizes)
     stays = workspace_stays(config)
-    if workspace and not stays:
-        forward = _shift(forward, workspace)
+    forward = _shift(forward, gathered_tokens(config, sizes) + (0.0 if stays else workspace))
     forward, sampler = _plus(forward, encoder.outputs), _plus(sampler, encoder.outputs)
     parts = {"forward": forward, "sampler": sampler, "encoder": encoder.peak, "cold compile": cold}
     low, mid, high = (max(getattr(band, end) for band in parts.values()) for end in ("low", "mid", "high"))

@@ -67,8 +67,12 @@ def _fused_allreduce(config: EngineConfig) -> bool:
 
 
 def _communication(config: EngineConfig) -> tuple[Band, Band]:
-    """What a second rank adds: (charged, outside the budget)."""
-    if config.tensor_parallel_size * config.pipeline_parallel_size == 1:
+    """What a second rank adds: (charged, outside the budget). Data parallel ranks of a dense model are
+    engines of their own; experts join them."""
+    ranks = config.tensor_parallel_size * config.pipeline_parallel_size
+    if config.architecture.is_moe:
+        ranks *= config.data_parallel_size
+    if ranks == 1:
         return ZERO, ZERO
     if not _links_like_hopper(config):
         capability = config.gpu.compute_capability
@@ -77,9 +81,9 @@ def _communication(config: EngineConfig) -> tuple[Band, Band]:
     if before(config.release, 0, 11):
         return _NCCL_HOPPER, ZERO
     charged = ZERO
-    if config.tensor_parallel_size > 1:
+    if ranks > config.pipeline_parallel_size:
         charged = _AFTER_NCCL_HOPPER
-        if at_least(config.release, 0, 15) and _fused_allreduce(config):
+        if at_least(config.release, 0, 15) and config.tensor_parallel_size > 1 and _fused_allreduce(config):
             charged = _FUSED_ALLREDUCE if at_least(config.release, 0, 17) else _MAYBE_FUSED_ALLREDUCE
     return charged, Band(0.4, 0.93, 2.0, "NCCL is up before vLLM measures")
 
