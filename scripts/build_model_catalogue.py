@@ -49,6 +49,21 @@ DROPPED = (
 )
 
 
+#: Fields that a row's own note says its copy of the config lacks, and the row of the same publisher that
+#: has them: "the published repo carries an int4 compressed-tensors quantization_config that the copy lacks".
+LACKING = {"moonshotai/Kimi-K2-Thinking": ("quantization_config", "moonshotai/Kimi-K2.5")}
+
+
+def completed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, with what their copies of the config lack taken from a sibling."""
+    by_id = {row["id"]: row for row in rows}
+    for model_id, (field, sibling) in LACKING.items():
+        if model_id in by_id and sibling in by_id and field not in by_id[model_id]:
+            by_id[model_id][field] = by_id[sibling][field]
+            by_id[model_id]["note"] += f"; taken from {sibling}"
+    return rows
+
+
 def fields_of(row: dict[str, Any]) -> dict[str, Any]:
     """The config fields of a row. A head_dim that was only worked out (hidden size over heads) goes: a
     config without one means the same, and for MLA models it is no width of anything."""
@@ -111,7 +126,7 @@ def main() -> None:
     table = Path(sys.argv[1]) if len(sys.argv) > 1 else TABLE
     rows = [json.loads(line) for line in table.read_text("utf-8").splitlines() if line.strip()]
     rows.sort(key=lambda row: row["id"].lower())
-    TARGET.write_text("\n".join(packed(rows)) + "\n", "utf-8")
+    TARGET.write_text("\n".join(packed(completed(rows))) + "\n", "utf-8")
     print(f"{TARGET.relative_to(ROOT)}: {len(rows)} models, {TARGET.stat().st_size} bytes")
 
 

@@ -23,11 +23,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from planners import PLANNERS, planned  # noqa: E402
-from predict import Prediction, predict  # noqa: E402
-from rows import Case, case_of  # noqa: E402
+from planners import PLANNERS, planned
+from predict import Prediction, predict
+from rows import Case, case_of
 
-from vllmlint.memory.band import Band  # noqa: E402
+from vllmlint.memory.band import Band
 
 GIB = 1 << 30
 #: What the report measures: title, key of a row, attribute of a prediction.
@@ -148,9 +148,10 @@ def print_errors(outcomes: Iterable[Outcome]) -> None:
             continue
         errors = [abs(one.error) for one in found]
         inside = sum(one.inside for one in found)
+        share, width = 100 * inside / len(found), median(one.width for one in found)
         print(
             f"{title:12} {len(found):4} {median(errors):7.2f}% {percentile(errors, 0.9):7.2f}%"
-            f" {inside:3}/{len(found):<3} {100 * inside / len(found):3.0f}% {median(one.width for one in found):5.1f}%"
+            f" {inside:3}/{len(found):<3} {share:3.0f}% {width:5.1f}%"
         )
     every = [one for each in kept for one in each.compared.values()]
     if every:
@@ -180,17 +181,17 @@ def print_verdicts(outcomes: Iterable[Outcome]) -> int:
 def print_row(one: Outcome) -> None:
     """One row: prediction beside truth."""
     row = one.case.row
-    print(
-        f"{row['id']} {row['model']} | {row['vllm_version']} | {row['gpu']} | tp {row['tp']} pp {row['pp']} dp {row['dp']}"
-    )
+    sizes = f"tp {row['tp']} pp {row['pp']} dp {row['dp']}"
+    print(f"{row['id']} {row['model']} | {row['vllm_version']} | {row['gpu']} | {sizes}")
     state = "failed" if row["failed"] else "started"
     reason = f" ({one.prediction.reason[:110]})" if one.prediction.reason else ""
     print(f"    {state}, predicted {one.prediction.verdict}{reason}")
     for title, compared in one.compared.items():
         band = compared.band
         mark = "" if compared.inside else "  OUTSIDE"
+        bounds = f"[{band.low:.2f} .. {band.high:.2f}]"
         print(
-            f"    {title:12} {compared.truth:12.2f} predicted {band.mid:12.2f} [{band.low:.2f} .. {band.high:.2f}]"
+            f"    {title:12} {compared.truth:12.2f} predicted {band.mid:12.2f} {bounds}"
             f" {compared.error:+6.2f} %{mark}"
         )
 

@@ -47,9 +47,11 @@ _RANGE = re.compile(r"(\d+\.\d+(?:\.\d+)?)\s*-\s*(\d+\.\d+(?:\.\d+)?)")
 #: Classes of cards that a row names by memory only: pattern, id of a card that such a row can be.
 _CLASSES = (
     (r"80 ?GB card", "nvidia-h100-80gb-sxm"),
-    (r"96 ?GB class", "nvidia-rtx-pro-6000-blackwell-server"),
+    (r"96 ?GB class", "nvidia-rtx-pro-6000-server"),
     (r"24 ?GB", "nvidia-rtx-3090"),
     (r"RTX 3090/4090", "nvidia-rtx-3090"),
+    # the A100 with a slower link, same chip and memory
+    (r"A800 ?(?:SXM )?80 ?GB", "nvidia-a100-80gb-sxm"),
 )
 
 
@@ -86,7 +88,9 @@ def gpu_of(row: Mapping[str, Any]) -> Gpu | None:
 
 def _named_gpu(text: str) -> Gpu | None:
     plain = re.sub(r"\s*\(.*?\)", "", text)
-    plain = plain.split(" + ")[0].split(",")[0].strip()
+    plain = plain.split(",")[0].strip()
+    if " + " in plain:
+        return None  # ranks on cards of two kinds: there is no one GPU
     for candidate in (text, plain, re.sub(r"\bBlackwell\b", "", plain)):
         found = find_gpu(candidate.strip())
         if found:

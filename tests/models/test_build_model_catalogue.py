@@ -9,7 +9,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from build_model_catalogue import difference, packed
+from build_model_catalogue import LACKING, completed, difference, packed
 
 BASE: dict[str, Any] = {
     "id": "org/base",
@@ -57,3 +57,14 @@ def test_a_difference_laid_over_its_base_gives_the_fields_back() -> None:
     base, fields = {"a": 1, "b": 2, "c": 0}, {"a": 1, "b": 3, "d": False}
     laid = {**base, **difference(fields, base)}
     assert {key: value for key, value in laid.items() if value is not None} == fields
+
+
+def test_what_a_copy_lacks_is_taken_from_its_sibling() -> None:
+    """A quantised checkpoint without its quantization_config would count four times its size."""
+    model_id, (field, sibling) = next(iter(LACKING.items()))
+    trimmed = {**BASE, "id": model_id, "note": "trimmed copy"}
+    whole = {**BASE, "id": sibling, field: {"quant_method": "compressed-tensors"}}
+    row = completed([trimmed, whole])[0]
+    assert row[field] == {"quant_method": "compressed-tensors"}
+    assert row["note"] == f"trimmed copy; taken from {sibling}"
+    assert completed([{**trimmed, field: {}, "note": "whole"}, whole])[0]["note"] == "whole"

@@ -19,6 +19,8 @@ from vllmlint.record import record
 #: Tokens of one image at the processor's largest size: max_pixels of the Qwen-VL processors, 16384 merged
 #: patches (log: "budget of 16384 tokens, and profiled with 1 image items").
 _QWEN_TOKENS = 16384
+#: Towers with a gated MLP: gate, up and their product live at once.
+_GATED = ("qwen2_5_vl", "qwen2_5_omni", "mistral3", "pixtral", "glm4v")
 #: Modalities whose limits switch the encoder off when all are 0.
 MODALITIES = ("image", "video", "audio")
 #: Size of a tower whose config is not recorded: SigLIP so400m, the most used one.
@@ -127,8 +129,9 @@ def _number(part: Mapping[str, Any], name: str, default: int) -> int:
 def encoder_cost(config: EngineConfig, sizes: Dimensions, stage: int) -> EncoderCost:
     """The encoder's peak and its outputs on the first pipeline stage; nothing elsewhere.
 
-    Peak = items x patches x bytes x (2 i + 4 h), the MLP cut over the tensor parallel ranks unless
-    `--mm-encoder-tp-mode data`; outputs = items x tokens x H, expanded to the whole budget in 0.11-0.12.
+    Peak = items x patches x bytes x (2 i + 4 h), with a gated MLP x (3 i + 3 h): gate, up, product, and
+    input, residual, output. The MLP is cut over the tensor parallel ranks unless `--mm-encoder-tp-mode
+    data`. Outputs = items x tokens x H, expanded to the whole budget in 0.11-0.12.
     """
     if stage != 0 or not encoder_is_profiled(config):
         return NO_ENCODER
@@ -141,7 +144,9 @@ def encoder_cost(config: EngineConfig, sizes: Dimensions, stage: int) -> Encoder
     inner = _number(tower, "intermediate_size", 0) or _number(tower, "mlp_ratio", 0) * hidden
     inner = inner or _DEFAULT_INTERMEDIATE * hidden // _DEFAULT_HIDDEN
     split = 1 if config.request.settings.get("mm_encoder_tp_mode") == "data" else config.tensor_parallel_size
-    width = 2 * inner / split + 4 * hidden
+    gated = config.architecture.text("model_type").startswith(_GATED)
+    inners, hiddens = (3, 3) if gated else (2, 4)
+    width = inners * inner / split + hiddens * hidden
     peak = items * item.patches * sizes.element_bytes * width / GIB
     expanded = at_least(config.release, 0, 11) and before(config.release, 0, 13)
     each = budget if expanded else item.tokens
@@ -153,7 +158,7 @@ def encoder_cost(config: EngineConfig, sizes: Dimensions, stage: int) -> Encoder
     )
     formula = (
         f"encoder: {items} x {item.patches} patches x {sizes.element_bytes} B"
-        f" x (2 x {inner}/{split} + 4 x {hidden})"
+        f" x ({inners} x {inner}/{split} + {hiddens} x {hidden})"
         f"; outputs {items} x {each} x {sizes.hidden} x {sizes.element_bytes} B"
     )
     outputs = Band(held if item.sure else 0.0, held, held, "")

@@ -16,9 +16,11 @@ _MIB_PER_LAYER = (0.08, 0.2, 0.4)
 _MIB_PER_LAYER_V2 = (0.05, 0.13, 0.3)
 #: The estimate counts every graph as dear as the second largest, 1.4 to 3.4 times the real amount.
 _ESTIMATE_FACTOR = 1.3
-#: Estimates for mixture-of-experts and hybrid models run away on some kernels (6.24 GiB for 60 graphs of 40
-#: layers, one of 118 GiB is on record): the bound cannot be tight.
+#: Estimates for mixture-of-experts and hybrid models run away on some kernels (one of 118 GiB is on record):
+#: the bound cannot be tight. With experts and speculation the first runner's second sample of a mode holds
+#: whole workspaces: 6.24 GiB for 60 graphs, 0.1 GiB each.
 _RUNAWAY_FACTOR = 4.0
+_RUNAWAY_GIB = 0.105
 _MIB_PER_GIB = 1024
 
 
@@ -84,10 +86,10 @@ def graph_cost(config: EngineConfig, sizes: Dimensions) -> GraphCost:
     amounts = [max(floor, count * layers * rate / _MIB_PER_GIB) for rate in rates]
     actual = Band(amounts[0], amounts[1], amounts[2], "cost of one graph by kernels and driver")
     formula = f"({piecewise} piecewise + {full} full graphs) x {layers} layers x {rates[1]} MiB"
-    return GraphCost(_charged(config, actual), actual, formula)
+    return GraphCost(_charged(config, actual, count), actual, formula)
 
 
-def _charged(config: EngineConfig, actual: Band) -> Band:
+def _charged(config: EngineConfig, actual: Band, count: int) -> Band:
     if not estimate_is_charged(config):
         return ZERO
     if config.model_runner == "v2" and before(config.release, 0, 29):
@@ -95,9 +97,12 @@ def _charged(config: EngineConfig, actual: Band) -> Band:
     model = config.architecture
     irregular = model.is_moe or bool(model.get("layer_types_pattern")) or config.num_speculative_tokens > 0
     factor = _RUNAWAY_FACTOR if irregular else 2.0
+    high = actual.high * factor / 2
+    if model.is_moe and config.num_speculative_tokens > 0 and config.model_runner == "v1":
+        high = max(high, count * _RUNAWAY_GIB)
     return Band(
         actual.low,
         actual.mid * _ESTIMATE_FACTOR,
-        actual.high * factor / 2,
+        high,
         "vLLM extrapolates from its two largest graphs",
     )

@@ -16,7 +16,7 @@ CONTEXT = Band(0.4, 0.5, 0.7, "CUDA context by driver and GPU")
 #: One GPU, by release: logs of 0.6.6-0.7.x (0.11 to 0.23), 0.10.2 and 0.11.0 (0.02 to 0.14), 0.19.0 and
 #: later (0.13 to 0.27: the Triton and FlashInfer modules are loaded while profiling).
 _ONE_GPU_V0 = Band(0.05, 0.2, 0.4, "kernels and cuBLAS by driver")
-_ONE_GPU_V1 = Band(0.02, 0.1, 0.25, "kernels and cuBLAS by driver")
+_ONE_GPU_V1 = Band(0.0, 0.1, 0.25, "kernels and cuBLAS by driver")
 _ONE_GPU_NEW = Band(0.08, 0.22, 0.4, "kernels and cuBLAS by driver")
 #: A pipeline stage without head and sampler loads fewer kernels (0.07 in 0.19.0 logs).
 _NO_SAMPLER = Band(0.04, 0.07, 0.2, "kernels by driver")
@@ -25,6 +25,8 @@ _NO_SAMPLER = Band(0.04, 0.07, 0.2, "kernels by driver")
 #: before the first snapshot and 0.4 GiB remain (0.54 in 0.11.0 logs).
 _NCCL_HOPPER = Band(0.4, 2.0, 2.4, "NCCL buffers on NVLink")
 _AFTER_NCCL_HOPPER = Band(0.2, 0.4, 0.7, "all-reduce buffers")
+#: More for every rank beyond two: each peer has buffers of its own.
+_MORE_PEERS_HOPPER = Band(0.0, 0.06, 0.15, "buffers for each peer")
 #: The fused all-reduce's workspace (`fuse_allreduce_rms`, on by default with tensor parallelism on 9.0 and
 #: 10.x without DP and PP; not in 0.14.1, in 0.20.2; 2.07 to 2.17 GiB in 0.19.0 logs against 0.25 alone).
 _FUSED_ALLREDUCE = Band(1.4, 1.85, 2.0, "workspace of the fused all-reduce")
@@ -82,7 +84,7 @@ def _communication(config: EngineConfig) -> tuple[Band, Band]:
         return _NCCL_HOPPER, ZERO
     charged = ZERO
     if ranks > config.pipeline_parallel_size:
-        charged = _AFTER_NCCL_HOPPER
+        charged = _AFTER_NCCL_HOPPER.plus(_MORE_PEERS_HOPPER.scaled(max(0, ranks - 2)))
         if at_least(config.release, 0, 15) and config.tensor_parallel_size > 1 and _fused_allreduce(config):
             charged = _FUSED_ALLREDUCE if at_least(config.release, 0, 17) else _MAYBE_FUSED_ALLREDUCE
     return charged, Band(0.4, 0.93, 2.0, "NCCL is up before vLLM measures")
