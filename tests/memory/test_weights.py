@@ -287,3 +287,21 @@ def test_marlin_drops_the_zero_points_of_symmetric_weights() -> None:
     marlin = _gib(_gptq(), quantization="gptq_marlin")
     assert _gib(_gptq(), quantization="gptq") > marlin
     assert _gib(_gptq(sym=False), quantization="gptq_marlin") > marlin
+
+
+def test_rocm_spaces_the_rows_of_experts() -> None:
+    mi300x = Gpu("amd-mi300x", "AMD Instinct MI300X", "amd", 191.9)
+    terms = weight_terms(engine_config("Qwen/Qwen3-30B-A3B", gpu=mi300x), 0)
+    there = _term(terms, "experts").gib
+    here = _term(weight_terms(engine_config("Qwen/Qwen3-30B-A3B"), 0), "experts").gib
+    # rows of 2048 inputs and of 768, 128 numbers further apart
+    assert there.mid / here.mid == pytest.approx((2 * (2048 + 128) / 2048 + (768 + 128) / 768) / 3, rel=0.001)
+    assert there.low < here.mid < there.mid
+
+
+def test_scales_of_bitsandbytes_were_a_byte_each() -> None:
+    """5.2032 GiB logged by 0.7.x for a 7B model that bitsandbytes quantised while it loaded."""
+    old = _gib("Qwen/Qwen2.5-7B-Instruct", quantization="bitsandbytes", release="0.7.3", dtype="float16")
+    new = _gib("Qwen/Qwen2.5-7B-Instruct", quantization="bitsandbytes", release="0.11.0")
+    assert old == pytest.approx(5.2032, rel=0.01)
+    assert new > old

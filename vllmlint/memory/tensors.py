@@ -77,9 +77,14 @@ class Tensor:
         return [self.times * sum(map(allocated_bytes, pieces)) for pieces in self.kernels]
 
 
+def stage_tensors(config: EngineConfig, stage: int) -> list[Tensor]:
+    """Everything that the fullest rank of a stage holds, MTP layers, tables and adapters aside."""
+    return _Book(config, stage).tensors()
+
+
 def stage_terms(config: EngineConfig, stage: int) -> list[Term]:
     """The parts of a stage's sum, each with its tensors."""
-    tensors = _Book(config, stage).tensors()
+    tensors = stage_tensors(config, stage)
     return [_term(name, [tensor for tensor in tensors if tensor.part == name]) for name in PARTS]
 
 
@@ -93,7 +98,7 @@ def _term(name: str, tensors: Sequence[Tensor]) -> Term:
         if not tensor.sure:
             reasons["the tower may be on the first stage only"] = None
         if len(set(sizes)) > 1:
-            reasons["which MXFP4 kernel is chosen"] = None
+            reasons["which kernel of the experts is chosen"] = None
     shown = "; ".join(text for tensor in tensors for text in tensor.shown)
     reason = "; ".join([*reasons, "order of allocations, kernel workspaces"])
     return Term(name, Band(low * (1 - _SPREAD) / GIB, mid / GIB, high * (1 + _SPREAD) / GIB, reason), shown)
@@ -164,6 +169,8 @@ class _Book:
         pieces = [self._pieces(shape, scheme, plain)]
         if module.role == "experts" and scheme is not None and scheme.format == "mxfp4":
             pieces = [self._kernel_pieces(module, shape, padding, scheme) for padding in self.paddings]
+        elif module.role == "experts" and scheme is None and self.config.gpu.vendor == "amd":
+            pieces = [self._pieces(_stretched(shape, plain), None, plain), *pieces]
         text = _shown(module, shape, times, scheme, plain)
         return Tensor(part_of(module), times, sure, tuple(pieces), (text,))
 
@@ -183,6 +190,17 @@ class _Book:
         rows = -(-wide.out_features // padding.swizzled_scales) * padding.swizzled_scales
         again = wide.copies * linear_parts(rows, wide.in_features, scheme, self.plain)[1]
         return weights, scales, bias, again
+
+
+#: ROCm kernels read rows of experts that lie this many bytes further apart than they are long, where their
+#: length is a multiple of 512 bytes (VLLM_ROCM_MOE_PADDING, on by default; AITER kernels do without).
+_ROCM_GAP, _ROCM_ROW = 256, 512
+
+
+def _stretched(shape: LocalShape, plain: int) -> LocalShape:
+    if shape.in_features * plain % _ROCM_ROW:
+        return shape
+    return LocalShape(shape.copies, shape.out_features, shape.in_features + _ROCM_GAP // plain, shape.bias)
 
 
 def _padded(module: Module, shape: LocalShape, padding: Padding) -> LocalShape:

@@ -67,6 +67,8 @@ NVFP4_WEIGHT_ONLY = WeightScheme("nvfp4", 4, "group", NVFP4_GROUP, scale_bytes=1
 MXFP4 = WeightScheme("mxfp4", 4, "group", MX_GROUP, scale_bytes=1)
 MXFP8 = WeightScheme("mxfp8", 8, "group", MX_GROUP, scale_bytes=1, activations="dynamic", activation_bits=8)
 NF4 = WeightScheme("nf4", 4, "group", 64)
+#: NF4 whose scales are quantised to 8 bits (bitsandbytes' compressed statistics).
+NF4_NESTED = WeightScheme("nf4", 4, "group", 64, scale_bytes=1)
 
 #: What `--quantization` does to a checkpoint that is not quantised (vllm-memory.md 1.3).
 ONLINE_SCHEMES: Mapping[str, WeightScheme] = {
