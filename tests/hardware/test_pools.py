@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vllmlint.contract.settings import NodePool, Sharing, Taint
 from vllmlint.hardware.pools import pool_profile, pool_profiles
@@ -217,3 +219,44 @@ def test_a_vocabulary_that_one_pool_uses_is_absent_from_the_others() -> None:
     assert cpu.node.label_values("example.com/type") == frozenset({None})
     assert cpu.node.label_values("nvidia.com/gpu.present") is None
     assert unsaid.node.label_values("example.com/type") is None
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "gpu": st.sampled_from(["A100", "nvidia-t4", "amd-mi300x", "intel-max-1550", "none such"]),
+            "gpu_memory_gib": st.floats(1, 300),
+            "gpus_per_node": st.integers(0, 16),
+            "nodes": st.integers(0, 5),
+            "instance_type": st.sampled_from(["p5.48xlarge", "g6f.2xlarge", "gpu-h100-sxm", "m5.large"]),
+            "mig": st.sampled_from(["1g.10gb", "3g.40gb", "7g.80gb", "9g.9gb"]),
+            "mig_strategy": st.sampled_from(["single", "mixed"]),
+            "sharing": st.builds(
+                Sharing,
+                st.sampled_from(["mps", "time-slicing"]),
+                st.integers(1, 9),
+                st.booleans(),
+                st.booleans(),
+            ),
+            "labels": st.dictionaries(
+                st.sampled_from(["nvidia.com/gpu.product", "x/gpu"]),
+                st.sampled_from(["NVIDIA-L4", "a100", ""]),
+            ),
+            "cpu": st.sampled_from(["96", "500m"]),
+        },
+    )
+)
+def test_any_pool_has_a_profile(settings: dict[str, Any]) -> None:
+    made = profile(**settings)
+    assert all(amount >= 0 for amount in made.node.allocatable.values())
+    if settings.get("gpus_per_node") == 0:
+        assert made.gpu is None
+    if made.gpu is not None and made.gpu.devices is not None and made.gpu.mig_strategy in {"none", "single"}:
+        units = made.gpu.devices * made.gpu.replicas
+        name = made.gpu.resource
+        if name is not None and name.startswith("nvidia.com"):
+            assert made.node.allocatable[f"{name}.shared" if made.gpu.renamed else name] == units
+    for resource in made.node.allocatable:
+        if resource.startswith("nvidia.com/mig-") and made.gpu is not None:
+            assert made.gpu.mig_strategy == "mixed"

@@ -34,6 +34,7 @@ _VENDOR_WORDS = frozenset(
         "edition",
         "tensor",
         "core",
+        "oam",
         "radeon",
         "data",
         "center",
