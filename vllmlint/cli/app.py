@@ -235,6 +235,18 @@ def fit(
     explain_terms: Annotated[
         bool, typer.Option("--explain", help="Print every term's formula with its numbers.")
     ] = False,
+    compare_log: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--compare-log",
+            help="A start-up log of vLLM (`-`: standard input) to set beside the plan.",
+            metavar="FILE",
+        ),
+    ] = None,
+    append: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--append", help="Add that log to a file of calibration rows.", metavar="ROWS.JSONL"),
+    ] = None,
     stdin_filename: Annotated[
         str, typer.Option("--stdin-filename", help="The name of the manifest on standard input.")
     ] = "-",
@@ -259,6 +271,8 @@ def fit(
                 concurrency=concurrency,
                 format=format_,
                 explain=explain_terms,
+                compare_log=compare_log,
+                append=append,
                 stdin_filename=stdin_filename,
                 contract=contract,
             )

@@ -33,6 +33,8 @@ class FitArguments:
     concurrency: int | None
     format: str
     explain: bool
+    compare_log: str | None
+    append: str | None
     stdin_filename: str
     contract: str | None
 
@@ -45,8 +47,11 @@ def plan_document(arguments: FitArguments) -> dict[str, Any]:
     _check(arguments)
     try:
         with hub_answers(arguments.online):
-            found = plans(arguments)
-            return fit_document(_data(plan, arguments) for plan in found)
+            if arguments.compare_log is not None:
+                from vllmlint.cli.fit_compare import compared_plans
+
+                return fit_document(compared_plans(arguments))
+            return fit_document(_data(plan, arguments) for plan in plans(arguments))
     except SourceError as error:
         raise FitUsageError(str(error)) from error
 
@@ -72,14 +77,18 @@ def _check(arguments: FitArguments) -> None:
         raise FitUsageError(f"--concurrency {arguments.concurrency}: at least 1")
     if arguments.serve is not None and arguments.paths:
         raise FitUsageError("give manifests or a command line behind `--`, not both")
-    if not _is_bare(arguments) and not arguments.paths:
+    if arguments.append is not None and arguments.compare_log is None:
+        raise FitUsageError("--append writes what --compare-log reads: give that too")
+    if arguments.compare_log is not None:
+        return
+    if not is_bare(arguments) and not arguments.paths:
         raise FitUsageError(
             "nothing to plan: give manifests, --model, or a command line as in"
             " `vllmlint fit --gpu h100 -- meta-llama/Llama-3.1-8B-Instruct --max-model-len 32768`"
         )
 
 
-def _is_bare(arguments: FitArguments) -> bool:
+def is_bare(arguments: FitArguments) -> bool:
     """Whether a command line is planned for, not manifests."""
     named = arguments.model is not None or arguments.model_config is not None
     return arguments.serve is not None or (named and not arguments.paths)
@@ -87,10 +96,10 @@ def _is_bare(arguments: FitArguments) -> bool:
 
 def plans(arguments: FitArguments) -> Iterator[FitPlan]:
     """The plans that are asked for. Raises FitUsageError, SourceError and HubUnreachableError."""
-    gpus = _gpus(arguments)
+    gpus = named_gpus(arguments)
     return (
         _plans_of_command_line(arguments, gpus)
-        if _is_bare(arguments)
+        if is_bare(arguments)
         else _plans_of_manifests(arguments, gpus)
     )
 
@@ -119,7 +128,7 @@ def release_named(text: str | None) -> Release | None:
     return release
 
 
-def _gpus(arguments: FitArguments) -> tuple[Gpu, ...] | None:
+def named_gpus(arguments: FitArguments) -> tuple[Gpu, ...] | None:
     """The GPUs of `--gpu`; None where the manifest decides. Raises FitUsageError."""
     name, memory = arguments.gpu, arguments.gpu_memory_gib
     if memory is not None and memory <= 0:
@@ -151,7 +160,7 @@ def _plans_of_command_line(arguments: FitArguments, gpus: Sequence[Gpu] | None) 
 
     if gpus is None:
         raise FitUsageError("--gpu is missing: a command line does not tell the GPU (`--gpu all` tries all)")
-    subject = _subject_of_command_line(arguments)
+    subject = subject_of_command_line(arguments)
     for gpu in gpus:
         for one in _sizes(subject, arguments):
             yield plan_subject(one, gpu)
@@ -166,7 +175,7 @@ def _sizes(subject: FitSubject, arguments: FitArguments) -> Iterator[FitSubject]
         yield subject.changed(tensor_parallel_size=size)
 
 
-def _subject_of_command_line(arguments: FitArguments) -> FitSubject:
+def subject_of_command_line(arguments: FitArguments) -> FitSubject:
     from vllmlint.cli.fit_words import parsed_words
     from vllmlint.plans.fit_model import known_model
     from vllmlint.plans.fit_subject import subject_of_arguments

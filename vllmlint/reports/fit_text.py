@@ -57,6 +57,8 @@ def _block(plan: Data, palette: Palette, width: int, *, explain: bool, headed: b
     if explain:
         lines += _explained(plan, palette, width)
     lines += _suggested(plan, palette, width)
+    if "comparison" in plan:
+        lines += _compared(plan, palette, width)
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -211,3 +213,36 @@ def _suggested(plan: Data, palette: Palette, width: int) -> list[str]:
         first, *others = wrap(one["effect"], width - columns(start))
         lines += [palette.paint(start, "help") + first, *(" " * columns(start) + line for line in others)]
     return lines
+
+
+def _compared(plan: Data, palette: Palette, width: int) -> list[str]:
+    """The prediction beside a log, quantity by quantity."""
+    comparison = plan["comparison"]
+    lines = ["", palette.paint(f"  beside {clean(comparison['log'])}", "bold")]
+    lines.append(f"    {'':<20} {'predicted':>12} {'logged':>12} {'error':>9}  band")
+    for row in comparison["quantities"]:
+        if row["logged"] is None:
+            continue
+        predicted = row["predicted"]
+        figure = _figure(predicted["mid"], row["unit"]) if predicted is not None else "-"
+        error = f"{row['error_percent']:+.1f} %" if row["error_percent"] is not None else ""
+        band = ""
+        if predicted is not None:
+            low, high = (_figure(predicted[end], row["unit"]) for end in ("low", "high"))
+            band = f"{low} to {high}" + ("" if row["inside"] else ": outside")
+        text = f"    {row['quantity']:<20} {figure:>12} {_figure(row['logged'], row['unit']):>12} {error:>9}"
+        lines.append(text if columns(text) + columns(band) + 2 > width else f"{text}  {band}")
+    outcome = comparison["outcome"]
+    said = "it started" if outcome["started"] else f"it failed: {outcome['line']}"
+    words, style = {
+        True: ("as predicted", "good"),
+        False: ("not as predicted", "error"),
+        None: ("the plan leaves it open", "warning"),
+    }[outcome["agrees"]]
+    lines += _indented(said, 4, width)
+    lines.append("    " + palette.paint(words, style))
+    return lines
+
+
+def _figure(number: float, unit: str) -> str:
+    return f"{number:.2f}" if unit in {"GiB", "requests"} else f"{number:,.0f}"
