@@ -259,6 +259,20 @@ def test_older_names(config: dict[str, Any], expected: dict[str, Any]) -> None:
     assert {name: found.get(name) for name in expected} == expected
 
 
+def test_nemotron_nas_states_heads_block_by_block() -> None:
+    def block(group: int | None) -> dict[str, Any]:
+        return {"attention": {"n_heads_in_group": group, "no_op": group is None}, "ffn": {"ffn_mult": 2.0}}
+
+    plain = {key: value for key, value in LLAMA.items() if key != "num_key_value_heads"}
+    config = {**plain, "model_type": "nemotron-nas", "num_attention_heads": 64, "num_hidden_layers": 3}
+    assert (
+        read({**config, "block_configs": [block(8), block(None), block(8)]}).get("num_key_value_heads") == 8
+    )
+    assert (
+        read({**config, "block_configs": [block(8), block(4), block(8)]}).get("num_key_value_heads") is None
+    )
+
+
 def test_what_the_config_states_under_an_older_name_comes_before_a_class_default() -> None:
     found = read({"model_type": "bloom", "n_embed": 4096, "n_head": 32, "n_layer": 30, "vocab_size": 250880})
     assert (found.hidden_size, found.integer("intermediate_size")) == (4096, 16384)
@@ -543,10 +557,11 @@ OF_RULES = (
     "multi_query_attention",
     "thinker_config",
     "vision_config",
+    "block_configs",
 )
 KINDS = [
     "llama", "gemma3", "gemma3_text", "falcon", "x", None, "llama4_text", "lfm2", "qwen2", "bailing_hybrid",
-    "nemotron_h", "exaone4", "qwen3_next", "qwen", "chatglm", "qwen2_5_omni",
+    "nemotron_h", "nemotron-nas", "exaone4", "qwen3_next", "qwen", "chatglm", "qwen2_5_omni",
 ]  # fmt: skip
 KEYS = st.sampled_from(
     [*LLAMA, "text_config", "layer_types", "quantization_config", "n_layer", "rope_parameters", *OF_RULES]

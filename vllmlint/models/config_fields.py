@@ -172,6 +172,8 @@ def _family_rules(fields: dict[str, Any], model_type: str) -> None:
         fields["num_key_value_heads"] = fields["multi_query_group_num"]  # ChatGLM, GLM-4 of 2024
     elif model_type in ("gpt_bigcode", "falcon", "RefinedWeb", "RefinedWebModel"):
         _kv_heads_of_multi_query(fields)
+    if model_type == "nemotron-nas" and fields.get("num_key_value_heads") is None:
+        fields["num_key_value_heads"] = _kv_heads_of_blocks(fields)
     if model_type == "qwen" and _is_count(fields, "intermediate_size"):
         # QWenMLP halves the width it is given
         fields["intermediate_size"] //= 2
@@ -195,6 +197,18 @@ def _kv_heads_of_multi_query(fields: dict[str, Any]) -> None:
         return
     single = fields.get("multi_query") is True and not fields.get("new_decoder_architecture")
     fields["num_key_value_heads"] = 1 if single else fields.get("num_attention_heads")
+
+
+def _kv_heads_of_blocks(fields: Mapping[str, Any]) -> int | None:
+    """Nemotron NAS states how many query heads share a KV head, block by block (`block_configs`, None in
+    blocks without attention); None where blocks differ."""
+    heads, blocks = fields.get("num_attention_heads"), fields.get("block_configs")
+    if not isinstance(heads, int) or not isinstance(blocks, list):
+        return None
+    parts = [block.get("attention") for block in blocks if isinstance(block, Mapping)]
+    groups = {part.get("n_heads_in_group") for part in parts if isinstance(part, Mapping)} - {None}
+    group = next(iter(groups)) if len(groups) == 1 else None
+    return heads // group if isinstance(group, int) and group > 0 else None
 
 
 def _rope(rope: Mapping[str, Any]) -> dict[str, Any] | None:
