@@ -1,12 +1,16 @@
 #!/usr/bin/env python
 """Build vllmlint/facts/models.jsonl, the shipped catalogue of models, from the research table.
 
-Usage: python scripts/build_model_catalogue.py [TABLE]   (default: ../shared/data/models/catalog.jsonl)
+Usage: python scripts/build_model_catalogue.py CONFIGS [TABLE]
+
+CONFIGS is `model_configs` of an unpacked aiconfigurator-core 0.12.0 wheel: the table cuts long lists of
+unquantised modules short, the files there have them whole. TABLE is ../shared/data/models/catalog.jsonl
+unless another is given.
 
 The first line of the result is a JSON list of texts (sources and notes, referred to by position), each
 other line one model: `id`, `like` (an earlier row of the same architecture whose fields this one takes
 over), `fields` (config.json names; null drops a field of `like`) and `facts` (what is known beside the
-config). Patterns stay packed.
+config). Patterns and long lists of modules stay packed.
 """
 
 from __future__ import annotations
@@ -17,6 +21,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from vllmlint.models.packed_names import collapsed_experts, packed_layers, packed_names  # noqa: E402
+
 TABLE = ROOT.parent / "shared" / "data" / "models" / "catalog.jsonl"
 TARGET = ROOT / "vllmlint" / "facts" / "models.jsonl"
 
@@ -62,6 +70,39 @@ def completed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             by_id[model_id][field] = by_id[sibling][field]
             by_id[model_id]["note"] += f"; taken from {sibling}"
     return rows
+
+
+def with_whole_lists(row: dict[str, Any], configs: Path) -> dict[str, Any]:
+    """A row with the whole lists of module names in its quantisation blocks, where a file has them."""
+    stem = row["id"].replace("/", "--")
+    row = dict(row)
+    for part, file in (("quantization_config", "config"), ("hf_quant_config", "hf_quant_config")):
+        path = configs / f"{stem}_{file}.json"
+        if part not in row or not path.is_file():
+            continue
+        loaded = json.loads(path.read_text("utf-8"))
+        text_part = loaded.get("text_config") or {}
+        named = "quantization" if part == "hf_quant_config" else part
+        stated = loaded.get(named) or text_part.get(named)
+        if stated:
+            row[part] = whole_block(row[part], stated)
+    return row
+
+
+def whole_block(cut: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
+    """A quantisation block of the table with the lists of the file that it was made from."""
+    block = dict(cut)
+    for key in ("ignore", "exclude_modules", "modules_to_not_convert"):
+        if isinstance(names := stated.get(key), list) and len(names) >= len(block.get(key, ())) and names:
+            block[key] = packed_names(names)
+            block.pop(f"{key}_count", None)
+    if isinstance(layers := stated.get("quantized_layers"), dict):
+        block["quantized_layers"] = packed_layers(collapsed_experts(layers))
+    groups = {}
+    for name, group in block.get("config_groups", {}).items():
+        targets = stated["config_groups"].get(name, {}).get("targets")
+        groups[name] = {**group, "targets": packed_names(targets)} if targets else group
+    return {**block, "config_groups": groups} if groups else block
 
 
 def fields_of(row: dict[str, Any]) -> dict[str, Any]:
@@ -123,8 +164,10 @@ def _json(value: object) -> str:
 
 def main() -> None:
     """Write the catalogue."""
-    table = Path(sys.argv[1]) if len(sys.argv) > 1 else TABLE
-    rows = [json.loads(line) for line in table.read_text("utf-8").splitlines() if line.strip()]
+    configs = Path(sys.argv[1])
+    table = Path(sys.argv[2]) if len(sys.argv) > 2 else TABLE
+    lines = table.read_text("utf-8").splitlines()
+    rows = [with_whole_lists(json.loads(line), configs) for line in lines if line.strip()]
     rows.sort(key=lambda row: row["id"].lower())
     TARGET.write_text("\n".join(packed(completed(rows))) + "\n", "utf-8")
     print(f"{TARGET.relative_to(ROOT)}: {len(rows)} models, {TARGET.stat().st_size} bytes")

@@ -207,7 +207,7 @@ def test_a_model_without_sizes_is_unknown_or_by_its_files() -> None:
 
 
 def test_a_doubtful_scheme_widens_the_band() -> None:
-    terms = weight_terms(engine_config("nvidia/Qwen3.5-122B-A10B-NVFP4"), 0)
+    terms = weight_terms(engine_config("poolside/Laguna-S-2.1-FP8"), 0)
     experts = _term(terms, "experts").gib
     assert experts.low < experts.mid < experts.high
     assert "list of unquantised modules" in experts.reason

@@ -9,7 +9,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from build_model_catalogue import LACKING, completed, difference, packed
+from build_model_catalogue import LACKING, completed, difference, packed, with_whole_lists
 
 BASE: dict[str, Any] = {
     "id": "org/base",
@@ -68,3 +68,31 @@ def test_what_a_copy_lacks_is_taken_from_its_sibling() -> None:
     assert row[field] == {"quant_method": "compressed-tensors"}
     assert row["note"] == f"trimmed copy; taken from {sibling}"
     assert completed([{**trimmed, field: {}, "note": "whole"}, whole])[0]["note"] == "whole"
+
+
+def test_lists_that_the_table_cuts_short_are_taken_whole_from_the_file(tmp_path: Path) -> None:
+    names = ["lm_head", *(f"model.layers.{layer}.mlp.gate" for layer in range(9))]
+    stated = {
+        "ignore": names,
+        "config_groups": {"group_0": {"targets": ["model.layers.0.q", "model.layers.1.q"]}},
+        "quantized_layers": {f"layers.0.experts.{expert}.w1": {"quant_algo": "NVFP4"} for expert in range(3)},
+    }
+    (tmp_path / "org--base_config.json").write_text(json.dumps({"quantization_config": stated}), "utf-8")
+    cut = {
+        "quant_method": "modelopt",
+        "ignore": names[:6],
+        "ignore_count": 10,
+        "config_groups": {"group_0": {"weights": {"num_bits": 4}, "targets": ["model.layers.0.q"]}},
+    }
+    row = with_whole_lists({**BASE, "quantization_config": cut}, tmp_path)
+    assert row["quantization_config"] == {
+        "quant_method": "modelopt",
+        "ignore": {"packed": [["lm_head"], ["model.layers.#.mlp.gate", [[0, 8]]]]},
+        "config_groups": {
+            "group_0": {"weights": {"num_bits": 4}, "targets": {"packed": [["model.layers.#.q", [[0, 1]]]]}}
+        },
+        "quantized_layers": {
+            "by_scheme": [[{"quant_algo": "NVFP4"}, {"packed": [["layers.#.experts.*", [[0, 0]]]]}]]
+        },
+    }
+    assert with_whole_lists(BASE, tmp_path) == BASE

@@ -9,6 +9,7 @@ from typing import Any
 from vllmlint.facts.models import model_ids, model_row
 from vllmlint.models.architecture import ModelArchitecture
 from vllmlint.models.layer_types import with_layer_lists
+from vllmlint.models.packed_names import unpacked_names
 
 
 def catalogue_ids() -> tuple[str, ...]:
@@ -40,11 +41,14 @@ def _architecture(model_id: str) -> ModelArchitecture | None:
 
 
 def unpacked(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields with their per-layer lists written out: `layer_types_pattern` becomes `layer_types`."""
+    """Fields with their lists written out: those by layer (`layer_types_pattern` becomes `layer_types`) and
+    those of modules in quantisation blocks."""
     plain: dict[str, Any] = {}
     for name, value in fields.items():
         if name == "block_configs_rle":
             plain["block_configs"] = [_block_config(*block) for block in _run_lengths(value)]
+        elif name in ("quantization_config", "hf_quant_config"):
+            plain[name] = unpacked_names(value)
         elif name.endswith("_pattern") and isinstance(value, Mapping):
             plain[name.removesuffix("_pattern")] = _per_layer(value)
         else:

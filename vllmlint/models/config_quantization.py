@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from vllmlint.models.packed_names import collapsed_experts
+
 #: How writers of checkpoints call a common field (AutoAWQ's `w_bit`, ModelOpt's own words).
 _NAMES = {"w_bit": "bits", "wbits": "bits", "q_group_size": "group_size", "quant_type": "quant_method"}
 
@@ -32,6 +34,8 @@ def _common(stated: Mapping[str, Any]) -> dict[str, Any]:
     """A block of config.json with its method in lower case and common names."""
     block = {_NAMES.get(key, key): value for key, value in stated.items()}
     block = {key: value for key, value in block.items() if value is not None}
+    if isinstance(layers := block.get("quantized_layers"), Mapping):
+        block["quantized_layers"] = collapsed_experts(layers)
     nested = block.pop("quantization", None)
     if isinstance(nested, Mapping):
         block = {**block, **nested}
@@ -61,6 +65,7 @@ def _modelopt(file: Mapping[str, Any]) -> dict[str, Any]:
             name = str(layer.get("quant_algo")) if isinstance(layer, Mapping) else "None"
             counts[name] = counts.get(name, 0) + 1
         kept["quantized_layers_by_algo"] = counts
+        kept["quantized_layers"] = collapsed_experts(layers)
     return kept
 
 
