@@ -8,8 +8,6 @@ from typing import Any
 
 from vllmlint.facts.models import model_ids, model_row
 from vllmlint.models.architecture import ModelArchitecture
-from vllmlint.models.layer_types import with_layer_lists
-from vllmlint.models.packed_names import unpacked_names
 
 
 def catalogue_ids() -> tuple[str, ...]:
@@ -30,6 +28,8 @@ def _architecture(model_id: str) -> ModelArchitecture | None:
     row = model_row(model_id)
     if row is None:
         return None
+    from vllmlint.models.layer_types import with_layer_lists
+
     beside = {key: value for key, value in row.facts.items() if key not in ("source", "confidence")}
     return ModelArchitecture(
         row.id,
@@ -48,6 +48,8 @@ def unpacked(fields: Mapping[str, Any]) -> dict[str, Any]:
         if name == "block_configs_rle":
             plain["block_configs"] = [_block_config(*block) for block in _run_lengths(value)]
         elif name in ("quantization_config", "hf_quant_config"):
+            from vllmlint.models.packed_names import unpacked_names
+
             plain[name] = unpacked_names(value)
         elif name.endswith("_pattern") and isinstance(value, Mapping):
             plain[name.removesuffix("_pattern")] = _per_layer(value)
