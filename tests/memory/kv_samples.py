@@ -64,6 +64,7 @@ def engine(
     disable_hybrid_kv_cache_manager: bool = False,
     is_hybrid: bool = False,
     mamba_ssm_cache_dtype: str = "auto",
+    other: dict[str, Any] | None = None,
 ) -> EngineConfig:
     """A configuration as it is resolved for a server with nothing else set."""
     parsed = Release.parse(release)
@@ -98,7 +99,7 @@ def engine(
         user_block_size=block_size,
         mamba_cache_mode=mamba_cache_mode,
         num_speculative_tokens=num_speculative_tokens,
-        other={},
+        other=other or {},
         auto_max_model_len=max_model_len == AUTO_MAX_MODEL_LEN,
         disable_hybrid_kv_cache_manager=disable_hybrid_kv_cache_manager,
         is_hybrid=is_hybrid,

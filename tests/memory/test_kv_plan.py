@@ -74,6 +74,12 @@ def test_needed_of_0_33_0_counts_every_batch_in_flight() -> None:
     assert sum(group.blocks_per_request for group in plan.groups) == 10118
 
 
+@pytest.mark.parametrize(("release", "needed"), [("0.20.2", 7_637_565_440), ("0.33.0", 9_650_831_360)])
+def test_the_same_server_needs_more_since_0_26(release: str, needed: int) -> None:
+    """Gemma-3-27B, TP2, 8192 batched tokens: the remark of vllm-memory.md 3.4."""
+    assert kv_needed_bytes(engine(model("google/gemma-3-27b-it"), release, tp=2)) == needed
+
+
 @pytest.mark.parametrize(("release", "spare"), [("0.28.0", 0), ("0.29.0", 1), ("0.33.0", 1)])
 def test_the_null_block_is_held_back_since_0_29(release: str, spare: int) -> None:
     """One block more than one request takes is needed; to the byte."""

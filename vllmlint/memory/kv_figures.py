@@ -6,14 +6,8 @@ from collections.abc import Sequence
 
 from vllmlint.engine.config import EngineConfig, Refusal
 from vllmlint.memory.band import Band
-from vllmlint.memory.kv_plan import (
-    KvCaches,
-    KvPlan,
-    KvRefusal,
-    needed_by_request,
-    plan_caches,
-    prepare_kv,
-)
+from vllmlint.memory.kv_caches import KvCaches, prepare_kv
+from vllmlint.memory.kv_plan import KvPlan, KvRefusal, needed_by_request, plan_caches
 from vllmlint.models.layers import UnknownLayers
 from vllmlint.record import record
 

@@ -113,7 +113,8 @@ def group_layers(specs: Specs, release: Release, packed_layout: bool = False) ->
     one = merged(every)
     if one is not None:
         return [Group(tuple(specs), one, tuple(one for _ in every))]
-    if same_type(every, states_by_page=release.at_least("0.29.0")):
+    # Before 0.11 pages have to be equal.
+    if release.at_least("0.11.0") and same_type(every, states_by_page=release.at_least("0.29.0")):
         return [Group(tuple(specs), every[0], tuple(every), uniform=True)]
     if packed_layout:
         return packed_groups(specs, release)

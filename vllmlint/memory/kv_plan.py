@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from vllmlint.engine.config import EngineConfig, Refusal
-from vllmlint.engine.stages import stage_layers
+from vllmlint.memory.kv_caches import KvCaches, prepare_kv
 from vllmlint.memory.kv_fit import (
     block_bytes,
     blocks_per_full_request,
@@ -19,11 +19,10 @@ from vllmlint.memory.kv_fit import (
     need_of,
     needed_bytes_by_layer,
 )
-from vllmlint.memory.kv_groups import Group, Specs, group_layers, promoted
-from vllmlint.memory.kv_spec import FULL_KINDS, WINDOW_KINDS, Demand
-from vllmlint.memory.kv_specs import CachePlan, plan_specs
-from vllmlint.memory.kv_state import grows
-from vllmlint.models.layers import CacheLayer, UnknownLayers, cache_layers
+from vllmlint.memory.kv_groups import Group
+from vllmlint.memory.kv_spec import FULL_KINDS, Demand, cdiv
+from vllmlint.memory.kv_v0 import stage_shares
+from vllmlint.models.layers import UnknownLayers
 from vllmlint.record import record
 
 #: vLLM writes amounts of cache memory in GiB with two decimals.
@@ -57,7 +56,8 @@ class KvPlan:
     `needed_bytes` what the start check compared for one request of `max_model_len` tokens (the largest
     over the stages). `max_model_len` is what fitted where it was to be found (`auto_max_model_len`,
     None: it was not, or the model's own length fits). `bytes_per_token` is what one more token of a long
-    request costs on the widest stage, blocks spread over their tokens.
+    request costs on the widest stage, blocks spread over their tokens. `assumptions`: what was taken for
+    granted.
     """
 
     groups: tuple[KvGroup, ...]
@@ -72,6 +72,7 @@ class KvPlan:
     in_flight_tokens: int
     bytes_per_token: float
     backends: tuple[str, ...]
+    assumptions: tuple[str, ...] = ()
 
 
 @record
@@ -81,23 +82,6 @@ class KvRefusal(Refusal):
     needed_bytes: int | None = None
     available_bytes: int | None = None
     estimated_max_len: int | None = None
-
-
-@record
-class KvCaches:
-    """One model's caches on its stages, ready to be held against an amount of memory."""
-
-    config: EngineConfig
-    plan: CachePlan
-    groups: tuple[Group, ...]
-    stages: tuple[tuple[Group, ...], ...]
-    stage_specs: tuple[Specs, ...]
-    demand: Demand
-
-    def at_length(self, max_model_len: int) -> KvCaches:
-        """The same caches for requests of another length, in tokens."""
-        demand = self.demand.at(max_model_len)
-        return KvCaches(self.config, self.plan, self.groups, self.stages, self.stage_specs, demand)
 
 
 def plan_kv(config: EngineConfig, available_bytes: int | Sequence[int]) -> KvPlan | Refusal | UnknownLayers:
@@ -115,6 +99,8 @@ def plan_caches(model: KvCaches, available_bytes: int | Sequence[int]) -> KvPlan
     if not model.groups:
         return _nothing(model)
     available = _per_stage(model, available_bytes)
+    if config.model_runner == "v0":
+        return _plan_v0(model, available)
     if not config.release.at_least("0.14.0"):
         return _plan_by_layer(model, available)
     planned = available
@@ -145,63 +131,6 @@ def kv_needed_bytes(config: EngineConfig) -> int | Refusal | UnknownLayers:
 def needed_by_request(model: KvCaches) -> int:
     """The same for caches that are worked out already."""
     return _needed(model, model.demand) if model.groups else 0
-
-
-def prepare_kv(config: EngineConfig) -> KvCaches | Refusal | UnknownLayers:
-    """One model's caches on its stages, ready to be held against an amount of memory."""
-    release = config.release
-    layers = cache_layers(config.architecture, window_is_inclusive=release.at_least("0.29.0"))
-    if isinstance(layers, UnknownLayers):
-        return layers
-    stages = _stage_sets(config, layers)
-    plan = plan_specs(config, layers, stages)
-    if isinstance(plan, Refusal):
-        return plan
-    if config.decode_context_parallel_size > 1 and any(
-        spec.kind in WINDOW_KINDS for spec in plan.specs.values()
-    ):
-        return Refusal("dcp-with-window", "DCP not support sliding window.", "groups")
-    specs = plan.specs
-    if config.disable_hybrid_kv_cache_manager:
-        changed = promoted(specs, release)
-        if isinstance(changed, Refusal):
-            return changed
-        specs = changed
-    groups = group_layers(specs, release, plan.packed_layout)
-    if isinstance(groups, Refusal):
-        return groups
-    return KvCaches(
-        config,
-        plan,
-        tuple(groups),
-        tuple(tuple(group.on(stage) for group in groups) for stage in stages),
-        tuple({at: spec for at, spec in plan.specs.items() if at in stage} for stage in stages),
-        Demand(config.max_model_len, in_flight_tokens(config), _context_parallel(config), grows(config)),
-    )
-
-
-def in_flight_tokens(config: EngineConfig) -> int:
-    """Tokens scheduled but not settled: `F` of vllm-memory.md 3.4."""
-    batches = config.max_concurrent_batches if config.release.at_least("0.26.0") else 1
-    return batches * config.max_num_batched_tokens
-
-
-def _context_parallel(config: EngineConfig) -> int:
-    """Ranks that share the tokens of a full cache; PCP shares them in 0.12 to 0.25."""
-    ranks = config.decode_context_parallel_size
-    if config.release.at_least("0.12.0") and not config.release.at_least("0.26.0"):
-        ranks *= config.prefill_context_parallel_size
-    return ranks
-
-
-def _stage_sets(config: EngineConfig, layers: tuple[CacheLayer, ...]) -> list[frozenset[int]]:
-    stages = config.pipeline_parallel_size
-    if stages <= 1:
-        return [frozenset(range(len(layers)))]
-    count = config.architecture.num_hidden_layers or 0
-    partition = config.request.env.get("VLLM_PP_LAYER_PARTITION")
-    owners = stage_layers(count, stages, config.release, partition)
-    return [frozenset(at for at, layer in enumerate(layers) if layer.index in owned) for owned in owners]
 
 
 def _per_stage(model: KvCaches, available_bytes: int | Sequence[int]) -> list[int]:
@@ -267,13 +196,7 @@ def _check(model: KvCaches, demand: Demand, usable: list[int]) -> Refusal | None
 def _refusal(demand: Demand, available: int, need: Callable[[Demand], int], most: int) -> Refusal | None:
     """The check of one stage; `most` is what the widest stage needs."""
     if available <= 0:
-        message = (
-            "No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when "
-            "initializing the engine."
-        )
-        return KvRefusal(
-            "no-memory-for-kv-cache", message, "kv", ("gpu_memory_utilization",), most, available
-        )
+        return _no_memory(most, available)
     needed = need(demand)
     if needed <= available:
         return None
@@ -300,6 +223,14 @@ def _refusal(demand: Demand, available: int, need: Callable[[Demand], int], most
     )
 
 
+def _no_memory(needed: int, available: int) -> KvRefusal:
+    message = (
+        "No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when "
+        "initializing the engine."
+    )
+    return KvRefusal("no-memory-for-kv-cache", message, "kv", ("gpu_memory_utilization",), needed, available)
+
+
 def _plan_by_layer(model: KvCaches, available: list[int]) -> KvPlan | Refusal:
     """Before 0.14 the check adds up each stage's layers, before grouping and promotion (3.9)."""
     for amount, specs in zip(available, model.stage_specs, strict=True):
@@ -315,7 +246,31 @@ def _plan_by_layer(model: KvCaches, available: list[int]) -> KvPlan | Refusal:
     return _result(model, model.demand, available)
 
 
+def _plan_v0(model: KvCaches, available: list[int]) -> KvPlan | Refusal:
+    """V0 compares lengths, not bytes: one request must fit into a stage's share of the pool."""
+    shares, size = stage_shares(model.config), model.plan.block_size
+    blocks = _num_blocks(model, available)
+    needed = _needed(model, model.demand)
+    if blocks <= 0:
+        return _no_memory(needed, min(available))
+    holds = blocks // shares * size
+    if model.demand.max_model_len > holds:
+        message = (
+            f"The model's max seq len ({model.demand.max_model_len}) is larger than the maximum number of "
+            f"tokens that can be stored in KV cache ({holds}). Try increasing `gpu_memory_utilization` or "
+            "decreasing `max_model_len` when initializing the engine."
+        )
+        settings = ("max_model_len", "gpu_memory_utilization")
+        return KvRefusal(
+            "kv-cache-cannot-hold-max-len", message, "kv", settings, needed, min(available), holds
+        )
+    return _result(model, model.demand, available)
+
+
 def _needed(model: KvCaches, demand: Demand) -> int:
+    if model.config.model_runner == "v0":
+        widest = max(_stage_block_bytes(model, groups) for groups in model.stages)
+        return stage_shares(model.config) * cdiv(demand.max_model_len, model.plan.block_size) * widest
     if not model.config.release.at_least("0.14.0"):
         return max(needed_bytes_by_layer(specs, demand) for specs in model.stage_specs)
     if not model.config.release.at_least("0.17.0"):
@@ -325,15 +280,8 @@ def _needed(model: KvCaches, demand: Demand) -> int:
 
 def _result(model: KvCaches, demand: Demand, available: Sequence[int]) -> KvPlan:
     config = model.config
-    blocks = min(
-        max(0, amount // _stage_block_bytes(model, groups))
-        for amount, groups in zip(available, model.stages, strict=True)
-        if any(group.layers for group in groups)
-    )
-    override = _override(config)
-    blocks = override if override is not None else blocks
-    per_request = blocks_per_full_request(model.stages[0], demand, config.release)
-    concurrency = blocks / per_request if per_request else 0.0
+    blocks = _num_blocks(model, available)
+    concurrency = _concurrency(model, demand, blocks)
     ranks = config.decode_context_parallel_size * config.prefill_context_parallel_size
     shortened = config.auto_max_model_len and demand.max_model_len < model.demand.max_model_len
     widest = max(_stage_block_bytes(model, groups) for groups in model.stages)
@@ -350,7 +298,28 @@ def _result(model: KvCaches, demand: Demand, available: Sequence[int]) -> KvPlan
         demand.in_flight_tokens,
         widest * _blocks_per_token(model.groups, demand),
         model.plan.backends,
+        model.assumptions,
     )
+
+
+def _num_blocks(model: KvCaches, available: Sequence[int]) -> int:
+    """The smallest count over the stages, or what the override says."""
+    override = _override(model.config)
+    if override is not None:
+        return override
+    return min(
+        max(0, amount // _stage_block_bytes(model, groups))
+        for amount, groups in zip(available, model.stages, strict=True)
+        if any(group.layers for group in groups)
+    )
+
+
+def _concurrency(model: KvCaches, demand: Demand, blocks: int) -> float:
+    release = model.config.release
+    if model.config.model_runner == "v0" or not release.at_least("0.9.1"):
+        return blocks * model.plan.block_size / demand.max_model_len
+    per_request = blocks_per_full_request(model.stages[0], demand, release)
+    return blocks / per_request if per_request else 0.0
 
 
 def _blocks_per_token(groups: Sequence[Group], demand: Demand) -> float:

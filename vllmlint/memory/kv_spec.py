@@ -87,17 +87,24 @@ class Demand:
     `max_model_len` in tokens, `in_flight_tokens` those scheduled but not settled (`F` of
     vllm-memory.md 3.4), `context_parallel` the ranks that share a full cache's tokens.
     `state_grows`: a Mamba request keeps a state every block of `block_size` tokens (cache mode `all`,
-    and every Mamba request before 0.16).
+    and every Mamba request before 0.16). `retained_tokens` a window keeps besides, for a chain of drafters.
     """
 
     max_model_len: int
     in_flight_tokens: int
     context_parallel: int = 1
     state_grows: bool = False
+    retained_tokens: int = 0
 
     def at(self, max_model_len: int) -> Demand:
         """The same for another length."""
-        return Demand(max_model_len, self.in_flight_tokens, self.context_parallel, self.state_grows)
+        return Demand(
+            max_model_len,
+            self.in_flight_tokens,
+            self.context_parallel,
+            self.state_grows,
+            self.retained_tokens,
+        )
 
 
 def blocks_per_request(spec: CacheSpec, demand: Demand) -> int:
@@ -105,7 +112,7 @@ def blocks_per_request(spec: CacheSpec, demand: Demand) -> int:
     if spec.kind in FULL_KINDS:
         return cdiv(cdiv(demand.max_model_len, demand.context_parallel), spec.block_size)
     if spec.kind in WINDOW_KINDS:
-        kept = (spec.window or 0) - 1 + demand.in_flight_tokens
+        kept = (spec.window or 0) - 1 + demand.retained_tokens + demand.in_flight_tokens
         return cdiv(min(kept, demand.max_model_len), spec.block_size) + 1
     if spec.kind == "ChunkedLocalAttention":
         kept = (spec.window or 0) + demand.in_flight_tokens

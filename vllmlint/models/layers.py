@@ -112,6 +112,11 @@ class CacheLayer:
             id(self.state) if self.state is not None else None,
         )
 
+    def at(self, index: int) -> CacheLayer:
+        """The same cache in another decoder layer."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return CacheLayer(**{**fields, "index": index})
+
 
 @record
 class UnknownLayers:
