@@ -73,7 +73,7 @@ def test_qwen_3_8_as_it_was_logged() -> None:
     assert plan.groups[0].page_bytes == 1568 * 2048
     padding = 1 - 3_207_168 / plan.groups[0].page_bytes
     assert padding == pytest.approx(0.0013, abs=0.0001)
-    # 48 states in three groups of 17 places, three of them padding; 17 attention layers, one of the MTP module.
+    # 48 states in three groups of 17 places, three of them padding; 17 of attention with the MTP module.
     assert sorted(group.layers for group in plan.groups) == [16, 16, 16, 17]
     assert plan.bytes_per_block == 17 * 1568 * 2048
 
