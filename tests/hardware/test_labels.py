@@ -50,6 +50,11 @@ KARPENTER = "karpenter.k8s.aws/instance-gpu-name"
             ],
             "guess",
         ),
+        (
+            {"cloud.google.com/compute-class": "gpu-a100-40gb-x2"},
+            ["nvidia-a100-40gb-pcie", "nvidia-a100-40gb-sxm"],
+            "guess",
+        ),
         # what is known counts before what is guessed
         ({"example.com/gpu": "h100", PRODUCT: "NVIDIA-L4"}, ["nvidia-l4"], "exact"),
         # a contradiction leaves nothing
@@ -78,6 +83,7 @@ def test_labels_leave_gpus_possible(labels: dict[str, str], gpus: list[str], cer
         {"cloud.google.com/gke-spot": "true"},
         {"example.com/team": "a100"},  # a key that does not speak of GPUs
         {"example.com/gpu": "yes"},
+        {"cloud.google.com/compute-class": "inference"},
         {"amd.com/gpu.family": "AI"},
         {TYPE: "m5.large"},
         {PRODUCT: "something-new"},

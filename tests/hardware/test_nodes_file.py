@@ -164,3 +164,21 @@ def test_a_large_list_is_read_without_holding_it(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert len(found) == 1200
     assert peak < 12_000_000  # a few pieces of a MiB, and the nodes
+
+
+def test_a_long_yaml_list_is_read_one_object_at_a_time() -> None:
+    seen: list[int] = []
+
+    def text() -> Iterator[str]:
+        yield "kind: List\nitems:\n"
+        for number in range(200):
+            seen.append(number)
+            yield f"- kind: Node\n  metadata: {{name: n{number}}}\n  x: {'y' * 20_000}\n"
+
+    from vllmlint.hardware.yaml_objects import yaml_objects
+
+    objects = yaml_objects("nodes", "", text())
+    line, first = next(objects)
+    assert (line, first["metadata"]["name"]) == (3, "n0")
+    assert len(seen) < 10  # the rest of the text is not read yet
+    assert [obj["metadata"]["name"] for _, obj in objects] == [f"n{number}" for number in range(1, 200)]

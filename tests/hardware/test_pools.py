@@ -95,7 +95,7 @@ def test_a_pool_that_says_nothing_of_gpus_leaves_them_open() -> None:
         ({"labels": {"accelerator.platform.example.com/type": "nvidia-a100"}}, A100S),
         # a statement that contradicts the labels stands
         ({"gpu": "nvidia-l4", "labels": {"nvidia.com/gpu.product": "Tesla-T4"}}, ["nvidia-l4"]),
-        ({"gpu": "custom card", "gpu_memory_gib": 24.0, "gpus_per_node": 2}, []),
+        ({"gpu": "custom card", "gpu_memory_gib": 24.0, "gpus_per_node": 2}, ["custom card"]),
     ],
 )
 def test_every_card_that_is_possible_stays(settings: dict[str, Any], ids: list[str]) -> None:
@@ -105,6 +105,15 @@ def test_every_card_that_is_possible_stays(settings: dict[str, Any], ids: list[s
 def test_a_stated_memory_is_every_candidates() -> None:
     cards = gpu(gpu="A100", gpu_memory_gib=78.0).candidates
     assert {(card.memory_gib, card.memory_certainty) for card in cards} == {(78.0, "stated")}
+
+
+def test_a_card_that_nobody_knows_has_the_memory_that_is_stated() -> None:
+    made = profile(gpu="custom card", gpu_memory_gib=24.0, gpus_per_node=2)
+    assert made.gpu is not None
+    assert made.gpu.one is not None
+    assert (made.gpu.one.memory_gib, made.gpu.one.vendor, made.gpu.devices) == (24.0, "", 2)
+    assert made.node.allocatable_of("nvidia.com/gpu") is None  # whose card it is does not follow
+    assert profile(gpu="custom card").gpu is None
 
 
 def test_a_stated_interconnect_is_the_cards() -> None:

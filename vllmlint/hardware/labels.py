@@ -23,6 +23,8 @@ INSTANCE_TYPE_KEYS = (INSTANCE_TYPE, "beta.kubernetes.io/instance-type")
 #: How far two readings of one card's memory lie apart: ECC and drivers move it (labels.json, gpu.memory);
 #: the readings of one card in gpus.json differ by at most 2 %, but for ECC off, which adds 7 %.
 _MEMORY_TOLERANCE = 0.02
+_COMPUTE_CLASS = "cloud.google.com/compute-class"
+_COUNT = re.compile(r"[-_][xs][0-9]+(?=[-_]|\Z)")
 #: Keys of people's own vocabularies that speak of GPUs, as far as a name can tell.
 _GPU_KEY = re.compile(r"gpu|accelerator|nvidia|card|device", re.IGNORECASE)
 
@@ -85,6 +87,8 @@ def _gpus_of(row: dict[str, Any], key: str, value: str) -> tuple[tuple[str, ...]
     values: dict[str, list[str]] = row.get("values", {})
     if value in values:
         return tuple(values[value]) or None, "likely" if value in row.get("likely", ()) else "exact"
+    if key == _COMPUTE_CLASS:  # a name of the user's own, often the card's with a count behind it
+        return _named(_COUNT.sub("", value)), "guess"
     if not any(values.values()):  # a label that names no models
         return (_named(value) if row["by"] == "skypilot" else None), "likely"
     return _named(value), "guess"

@@ -28,8 +28,8 @@ def read_nodes(name: str, chunks: Iterable[str]) -> NodesFile:
     """The nodes of one file, given in pieces of any size: a List, a NodeList, single objects, or several
     documents, in YAML or JSON.
 
-    Raises NodesFileError with the place of what is wrong. JSON of any size needs little more memory than the
-    nodes themselves: objects are read one by one, and of a node only what placement asks is kept.
+    Raises NodesFileError with the place of what is wrong. A file of any size needs little more memory than
+    the nodes themselves: objects are read one by one, and of a node only what placement asks is kept.
     """
     pieces = iter(chunks)
     head = ""
@@ -45,7 +45,7 @@ def read_nodes(name: str, chunks: Iterable[str]) -> NodesFile:
     else:
         from vllmlint.hardware.yaml_objects import yaml_objects
 
-        objects = yaml_objects(name, head + "".join(pieces))
+        objects = yaml_objects(name, head, pieces)
     return _collected(name, objects)
 
 

@@ -128,7 +128,7 @@ def _cards(
     each narrows what the one before leaves open."""
     sets: list[tuple[tuple[Gpu, ...], Literal["stated"] | Certainty]] = []
     if pool.gpu is not None:
-        sets.append((find_gpu(pool.gpu), "stated"))
+        sets.append((find_gpu(pool.gpu) or _unknown_card(pool.gpu, pool.gpu_memory_gib), "stated"))
     if machine is not None:
         sets.append((tuple(gpu for gpu in map(gpu_by_id, machine.gpus) if gpu is not None), "exact"))
     told = candidates_of(pool.labels)
@@ -146,6 +146,13 @@ def _cards(
         near = [card for card in cards if card.memory_gib and _is_near(card.memory_gib, stated)]
         cards = tuple(near) or cards
     return cards, certainty
+
+
+def _unknown_card(name: str, memory_gib: float | None) -> tuple[Gpu, ...]:
+    """A card of which only a name and its memory are known, where the latter is."""
+    if memory_gib is None:
+        return ()
+    return (Gpu(name, name, "", memory_gib, memory_certainty="stated", name=name, source="the contract"),)
 
 
 def _is_near(one: float, other: float) -> bool:
