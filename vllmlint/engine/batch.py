@@ -65,7 +65,9 @@ def _defaults(given: Given, model: ModelClass, runner: RunnerType) -> tuple[bool
         causal = given.architecture.get("is_causal") is not False
         by_pooling = model.sequence_pooling == "LAST" and not model.step_pooling and not model.encoder_only
         supported = causal and by_pooling and not _is_encoder_decoder(given)
-        return supported, supported and not model.hybrid and not model.attention_free
+        # 0.26 and 0.27 leave every hybrid model out, pooling or not.
+        opt_in = model.hybrid and given.since("0.26.0") and not given.since(HYBRID_CACHING_SINCE)
+        return supported, supported and not opt_in
     if _is_encoder_decoder(given):
         return False, False
     cached = not model.attention_free

@@ -12,7 +12,7 @@ from vllmlint.engine.config import EngineConfig, Refusal
 from vllmlint.engine.given import Given
 from vllmlint.engine.parallel import is_moe
 from vllmlint.engine.stages import stage_layers
-from vllmlint.engine.weight_shapes import shape_refusal
+from vllmlint.engine.weight_shapes import capability_refusal, shape_refusal
 from vllmlint.models.modules import Module, modules_of
 from vllmlint.models.quantization import quantization_of
 
@@ -53,12 +53,11 @@ def layer_refusal(
     """
     given = Given(config.request)
     count = config.architecture.num_hidden_layers or 0
-    owned = stage_layers(
-        count,
-        config.pipeline_parallel_size,
-        config.release,
-        config.request.env.get("VLLM_PP_LAYER_PARTITION"),
-    )
+    partition = config.request.env.get("VLLM_PP_LAYER_PARTITION")
+    try:
+        owned = stage_layers(count, config.pipeline_parallel_size, config.release, partition)
+    except ValueError as error:
+        return Refusal("pipeline-partition-mismatch", str(error), "model", ("pipeline_parallel_size",))
     for stage, layers in enumerate(owned):
         if stages is not None and stage not in stages:
             continue
@@ -83,7 +82,8 @@ def _stage_refusal(
         if refusal is None and checkpoint is not None and config.quantization is not None:
             scheme = checkpoint.scheme_of(module.quant_name, module.role)
             if scheme is not None:
-                refusal = shape_refusal(config, module, scheme, _is_merged_head(module))
+                merged = _is_merged_head(module)
+                refusal = capability_refusal(config, scheme) or shape_refusal(config, module, scheme, merged)
         if refusal is not None:
             return refusal
     if attention_only:

@@ -70,6 +70,7 @@ class _Model:
 
 
 def _model(given: Given) -> _Model:
+    _check_remote_code(given)
     served = model_class(given.architecture, given.release)
     runner = resolve_runner_type(given, served)
     dtype = resolve_dtype(given, runner == "pooling")
@@ -91,6 +92,9 @@ def _resolved(given: Given) -> EngineConfig:
     check_external_load_balancing(given, sizes)
     check_sizes(given, sizes)
     speculation = resolve_speculation(given, model.served)
+    if speculation.method and not speculation.draft:
+        # The model drafts for itself, so its speculative configuration holds it against the ranks already.
+        check_model(given, sizes, model.served)
     limits = resolve_limits(given, model.served, model.runner_type, engine, prefill, length)
     check_limits(prefill, limits, length)
     mamba = resolve_mamba(given, model.served, engine, prefill, speculation)
@@ -174,6 +178,8 @@ def _doubts(given: Given, model: _Model) -> tuple[str, ...]:
     doubts = []
     if model.runner_type == "generate" and given.architecture.class_name.endswith("Model"):
         doubts.append("a sentence-transformers modules.json beside the config would make it a pooling model")
+    if given.gpu.memory_gib is None:
+        doubts.append("the memory of the GPU is not known, which decides the batch limits")
     if not model.served.certain:
         doubts.append("no release that was read says whether vLLM serves this architecture")
     if model.checkpoint is not None and model.checkpoint.doubt:
@@ -192,6 +198,18 @@ def _utilization(given: Given) -> float:
             "gpu_memory_utilization",
         )
     return asked
+
+
+def _check_remote_code(given: Given) -> None:
+    """A config whose class neither vLLM nor Transformers has (4.5)."""
+    needed = given.architecture.published.get("needs_trust_remote_code") is True
+    if needed and not given.flag("trust_remote_code"):
+        raise RefusedError(
+            "trust-remote-code-missing",
+            "Failed to load the model config. If the model is a custom model not yet available in the "
+            "HuggingFace transformers library, consider setting `trust_remote_code=True`.",
+            "trust_remote_code",
+        )
 
 
 def _check_partial_prefills(given: Given) -> None:

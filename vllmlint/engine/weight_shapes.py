@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vllmlint.engine.config import EngineConfig, Refusal
+from vllmlint.facts.quantization_methods import scheme_history
 from vllmlint.models.modules import Module
 from vllmlint.models.schemes import WeightScheme
 
@@ -29,6 +30,27 @@ def rank_shape(config: EngineConfig, module: Module) -> tuple[int, int]:
             return outputs // module.units, inputs
         return outputs // ranks, inputs
     return (outputs, inputs // ranks) if module.shard == "in" else (outputs, inputs)
+
+
+def capability_refusal(config: EngineConfig, scheme: WeightScheme) -> Refusal | None:
+    """A compressed-tensors scheme that the GPU is too old for; None: it is not, or its age is not known."""
+    pair = config.gpu.compute_capability
+    if pair is None or config.quantization != "compressed-tensors":
+        return None
+    name: str = scheme.format
+    if scheme.format in ("int", "nvfp4") and scheme.activations is not None:
+        name = "int8-activations" if scheme.format == "int" else "nvfp4-activations"
+    known = [least for since, least in scheme_history(name) if config.release.at_least(since)]
+    capability = pair[0] * 10 + pair[1]
+    if not known or capability >= known[-1]:
+        return None
+    return Refusal(
+        "quantization-scheme-needs-newer-gpu",
+        f"Quantization scheme is not supported for the current GPU. Min capability: {known[-1]}. Current "
+        f"capability: {capability}.",
+        "model",
+        ("quantization",),
+    )
 
 
 def shape_refusal(

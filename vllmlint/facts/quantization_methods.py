@@ -40,6 +40,14 @@ def method_releases() -> tuple[str, ...]:
     return tuple(_data()["releases"])
 
 
+@cache
+def scheme_history(scheme: str) -> tuple[tuple[str, int], ...]:
+    """`(first release, smallest capability)` of a compressed-tensors scheme, oldest first."""
+    path = Path(__file__).with_name("scheme_capabilities.json")
+    rows = json.loads(path.read_text("utf-8"))["schemes"].get(scheme, ())
+    return tuple((since, capability) for since, capability in rows)
+
+
 def method_row(name: str, index: int) -> MethodRow | None:
     """A method at `method_releases()[index]`; None: that release does not know it."""
     found = None
