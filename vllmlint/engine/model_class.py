@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Literal
 
 from vllmlint.engine.errors import RefusedError
-from vllmlint.facts.architectures import architecture_row, registry_releases, removed_in
+from vllmlint.engine.read_releases import parsed, stand_in
+from vllmlint.facts.architectures import (
+    architecture_row,
+    first_served,
+    registry_releases,
+    removed_in,
+)
 from vllmlint.facts.transformers_models import is_transformers_class
 from vllmlint.models.architecture import ModelArchitecture
 from vllmlint.record import record
@@ -70,6 +75,14 @@ def model_class(architecture: ModelArchitecture, release: Release) -> ModelClass
         return _class_of(architecture, name, letters)
     if served == "unknown":
         return _class_of(architecture, name, letters or "Pg", registered=False, certain=False)
+    first = first_served(name)
+    if first is not None and parsed(registry_releases())[first] > release:
+        raise RefusedError(
+            "architecture-newer-than-release",
+            f"Model architectures ['{name}'] are not supported for now: vLLM serves it since "
+            f"{registry_releases()[first]}.",
+            "model",
+        )
     if is_transformers_class(name):
         return _class_of(architecture, TRANSFORMERS_CLASS, "Pg", registered=False)
     converted = _converted(name, release)
@@ -78,15 +91,9 @@ def model_class(architecture: ModelArchitecture, release: Release) -> ModelClass
     return _class_of(architecture, name, converted, registered=False)
 
 
-@cache
-def _parsed() -> tuple[Release, ...]:
-    return tuple(release for text in registry_releases() if (release := Release.parse(text)) is not None)
-
-
 def _lookup(name: str, release: Release) -> tuple[str, str]:
-    releases = _parsed()
-    index = max(0, sum(read <= release for read in releases) - 1)
-    row = architecture_row(name, index, releases[index] == release or index == len(releases) - 1)
+    index, exact = stand_in(registry_releases(), release)
+    row = architecture_row(name, index, exact)
     return row.served, row.letters
 
 

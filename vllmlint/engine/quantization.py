@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from vllmlint.engine.errors import RefusedError
 from vllmlint.engine.given import Given
+from vllmlint.engine.read_releases import stand_in
 from vllmlint.facts.quantization_methods import MethodRow, method_releases, method_row
 from vllmlint.models.quantization import CheckpointQuantization
 from vllmlint.serving.release import Release
@@ -23,15 +22,9 @@ _MARLIN_GPTQ = frozenset({(4, True), (8, True)})
 _MARLIN_GROUPS = frozenset({-1, 32, 64, 128})
 
 
-@cache
-def _parsed() -> tuple[Release, ...]:
-    return tuple(release for text in method_releases() if (release := Release.parse(text)) is not None)
-
-
 def method_of(name: str, release: Release) -> MethodRow | None:
     """What a release knows of a method; None: it has none of that name."""
-    index = max(0, sum(read <= release for read in _parsed()) - 1)
-    return method_row(name, index)
+    return method_row(name, stand_in(method_releases(), release)[0])
 
 
 def resolve_quantization(given: Given, checkpoint: CheckpointQuantization | None) -> str | None:

@@ -50,6 +50,13 @@ def architecture_row(name: str, index: int, exact: bool) -> ArchitectureRow:
     return ArchitectureRow("unknown" if gone else "yes", letters)
 
 
+def first_served(name: str) -> int | None:
+    """The place in `registry_releases()` of the first release that serves an architecture; None: none."""
+    changes = _data()["architectures"].get(name)
+    first: int | None = changes[0][0] if changes else None
+    return first
+
+
 def removed_in(name: str) -> str | None:
     """The last release that served an architecture, where vLLM says that it removed it; None: it does not."""
     last: str | None = _data()["removed"].get(name)
