@@ -62,12 +62,35 @@ def reason(row: Row) -> str:
     )
 
 
+def print_checkpoints() -> None:
+    """Each published size beside the modules', with or without MTP layers, whichever is nearer."""
+    from vllmlint.memory.checkpoint import checkpoint_bytes
+
+    offs = []
+    for model_id in catalogue_ids():
+        architecture = find_architecture(model_id)
+        assert architecture is not None
+        stated = architecture.published.get("checkpoint_gb")
+        if stated is None or missing_sizes(architecture):
+            continue
+        sums = [checkpoint_bytes(architecture, with_mtp=mtp) / 1e9 for mtp in (False, True)]
+        nearest = min(sums, key=lambda size: abs(size - stated))
+        offs.append(abs(nearest - stated) / stated)
+        print(f"{model_id:52} {stated:9.3f} GB stated {nearest:9.3f} computed {nearest / stated - 1:+.2%}")
+    offs.sort()
+    print(f"{len(offs)} sizes, median {offs[len(offs) // 2]:.2%}")
+
+
 def main() -> int:
     """Print the comparison; 0 where enough rows agree."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("-v", action="store_true", help="print every row")
     parser.add_argument("--limit", type=float, default=0.2, help="percent")
+    parser.add_argument("--checkpoints", action="store_true", help="compare sizes of files")
     options = parser.parse_args()
+    if options.checkpoints:
+        print_checkpoints()
+        return 0
     total = near = exact = 0
     for row in rows():
         total += 1

@@ -7,6 +7,7 @@ from vllmlint.memory.band import Band, Term
 from vllmlint.memory.linear_bytes import dtype_bytes, linear_bytes
 from vllmlint.memory.ranks import language_model_only
 from vllmlint.memory.tensors import EXPERTS, LINEAR
+from vllmlint.models.architecture import ModelArchitecture
 from vllmlint.models.modules import Module, ParameterCount, modules_of, parameter_count
 from vllmlint.models.quantization import CheckpointQuantization, quantization_of
 from vllmlint.models.schemes import WeightScheme
@@ -22,6 +23,8 @@ _AUDIO_TOWER = 0.637e9
 GIB = 1 << 30
 #: Files that exceed the modules by nearly the MTP layers hold those.
 _MOST = 0.9
+#: Files that exceed the modules by more hold something else than a tower.
+_COPIES = 0.25
 #: What a scheme that is only inferred may be off by, of the quantised part: attention that stays in bf16 is
 #: a tenth to a fifth of the layers of the checkpoints whose lists are known.
 _DOUBT = 0.15
@@ -43,16 +46,15 @@ def published_bytes(config: EngineConfig) -> Band | None:
     return Band(mid * 0.9, mid, mid * 1.15, "by the published parameter count")
 
 
-def file_bytes(config: EngineConfig, *, with_mtp: bool) -> float:
-    """Bytes of the checkpoint's files as the modules and schemes give them."""
-    found = quantization_of(config.architecture)
-    plain = dtype_bytes(config.dtype)
-    result = 0.0
-    for module in modules_of(config.architecture):
-        if module.extra or (module.part == "mtp" and not with_mtp):
-            continue
-        result += _module_bytes(module, found, plain)
-    return result
+def checkpoint_bytes(architecture: ModelArchitecture, *, with_mtp: bool) -> float:
+    """Bytes of a checkpoint's files: every module once, in its scheme or the dtype the config states."""
+    found = quantization_of(architecture)
+    plain = dtype_bytes(architecture.text("torch_dtype") or architecture.text("dtype") or "bfloat16")
+    return sum(
+        _module_bytes(module, found, plain)
+        for module in modules_of(architecture)
+        if not module.extra and (with_mtp or module.part != "mtp")
+    )
 
 
 def _module_bytes(module: Module, found: CheckpointQuantization | None, plain: int) -> float:
@@ -94,18 +96,20 @@ def unrecorded_term(config: EngineConfig, stage: int) -> list[Term]:
 
 
 def _left_over(config: EngineConfig, count: ParameterCount, plain: int) -> float | None:
-    """Bytes of the published total beyond the counted modules (with MTP layers where they fit in)."""
-    published = config.architecture.published
-    stated = published.get("checkpoint_gb")
-    if isinstance(stated, int | float) and quantization_of(config.architecture) is None:
-        width = dtype_bytes(config.architecture.text("torch_dtype") or "bfloat16")
-        if width != 2:
+    """Bytes of the published total beyond the counted modules (with MTP layers where they fit in); None where
+    nothing exact is published or it holds more than one copy (gpt-oss ships three formats)."""
+    architecture = config.architecture
+    stated, found = architecture.published.get("checkpoint_gb"), quantization_of(architecture)
+    if isinstance(stated, int | float):
+        if found is not None and (found.doubt or not count.doubts):
             return None
-        left = stated * 1e9 - count.total * width
-        mtp = count.mtp * width
-        return max(0.0, left - mtp if left >= mtp * _MOST else left)
-    if published.get("total_params_b") and not published.get("total_params_rounded"):
-        return max(0.0, (float(published["total_params_b"]) * 1e9 - count.total) * plain)
+        counted = checkpoint_bytes(config.architecture, with_mtp=False)
+        left, mtp = stated * 1e9 - counted, checkpoint_bytes(config.architecture, with_mtp=True) - counted
+        left = max(0.0, left - mtp if left >= mtp * _MOST else left)
+        return left if left < _COPIES * counted else None
+    total = architecture.published.get("total_params_b")
+    if total and not architecture.published.get("total_params_rounded"):
+        return max(0.0, (float(total) * 1e9 - count.total) * plain)
     return None
 
 
@@ -132,7 +136,10 @@ def checked_against_checkpoint(config: EngineConfig, parts: list[Term]) -> list[
 def _factor(config: EngineConfig, stated: float) -> float:
     """What the quantised parts must be multiplied by for the files to have the stated size; the nearer of
     with and without MTP layers counts."""
-    sums = [file_bytes(config, with_mtp=False), file_bytes(config, with_mtp=True)]
+    sums = [
+        checkpoint_bytes(config.architecture, with_mtp=False),
+        checkpoint_bytes(config.architecture, with_mtp=True),
+    ]
     nearest = min(sums, key=lambda size: abs(size - stated))
     found, plain = quantization_of(config.architecture), dtype_bytes(config.dtype)
     quantised = sum(

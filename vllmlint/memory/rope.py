@@ -33,7 +33,9 @@ def rope_tables(architecture: ModelArchitecture) -> list[tuple[int, int]]:
     dim = _rotary_dim(architecture)
     if not positions or not dim:
         return []
-    stated = architecture.part("rope_parameters") or architecture.part("rope_scaling")
+    stated = dict(architecture.part("rope_parameters") or architecture.part("rope_scaling"))
+    if original := architecture.integer("original_max_position_embeddings"):
+        stated.setdefault("original_max_position_embeddings", original)
     if _is_multimodal(architecture, stated):
         return [(positions * MROPE_LENGTH, dim)]
     nested = {key: value for key, value in stated.items() if isinstance(value, Mapping)}
@@ -75,8 +77,12 @@ def _rows(positions: int, scaling: Mapping[str, Any]) -> int:
     kind = scaling.get("rope_type") or scaling.get("type")
     factor = scaling.get("factor")
     factor = factor if isinstance(factor, int | float) and factor > 0 else 1
-    if kind == "linear":
+    if kind in ("linear", "dynamic"):
         return int(positions * factor)
+    if kind in ("longrope", "su"):
+        # one table for short and one for long prompts, joined
+        original = scaling.get("original_max_position_embeddings")
+        return positions + (original if isinstance(original, int) else 0)
     if kind in ("yarn", "deepseek_yarn"):
         original = scaling.get("original_max_position_embeddings")
         return int(original * factor) if isinstance(original, int) else positions
