@@ -187,6 +187,23 @@ def test_the_order_of_sources() -> None:
     assert unknown("acme/bot", outside=outside).reason
 
 
+def test_the_hub_is_asked_only_where_the_catalogue_is_not_sure() -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def online(model_id: str, revision: str | None) -> ModelFiles | str:
+        asked.append((model_id, revision))
+        return FILES if len(asked) == 1 else "gone"
+
+    outside = Outside(online=online)
+    assert found(LLAMA, outside=outside).architecture.hidden_size == 4096
+    assert asked == []
+    assert found("Qwen/Qwen2.5-7B-Instruct-AWQ", outside=outside).architecture.hidden_size == 64
+    assert found("Qwen/Qwen2.5-7B-Instruct-AWQ", outside=outside).confidence == "medium"
+    assert found("openai/gpt-oss-20b", revision="0" * 40, outside=outside).confidence == "medium"
+    assert unknown("acme/none", outside=outside).reason.endswith("; gone")
+    assert asked[-2:] == [("openai/gpt-oss-20b", "0" * 40), ("acme/none", None)]
+
+
 def test_a_loose_config_gives_way_to_the_catalogue_and_is_an_assumption() -> None:
     outside = Outside(loose=lambda: FILES)
     assert found(LLAMA, outside=outside).architecture.hidden_size == 4096

@@ -126,8 +126,9 @@ def find_model(
     """What is known of a model that a server names (`reference` as written, `revision` of `--revision`).
 
     In this order: files given for the run, the contract's `config`, files beside the manifest, the local hub
-    cache, the hub (where the caller lets it be read), the catalogue by id, the contract's `baseModel`,
-    renamed organisations and copies, and, with low confidence, a path that ends in a model's name. A config
+    cache, the catalogue where it is sure of that id, the hub (where the caller lets it be read), the
+    catalogue where it is less sure, the contract's `baseModel`, renamed organisations and copies, a bare
+    config.json beside the manifest and, with low confidence, a path that ends in a model's name. A config
     that cannot be used makes the model unknown, with the key at fault: no other source speaks for it.
     """
     name = read_reference(reference)
@@ -135,20 +136,25 @@ def find_model(
     hub_id = entry.id if entry is not None else name.id if name.kind == "hub" else ""
     wanted = revision or name.revision or (entry.revision if entry is not None else None)
     files = _own_files(name, entry, hub_id, wanted, outside)
-    refusal = files if isinstance(files, str) else ""
     if isinstance(files, ModelFiles):
         return _from_files(reference, files, hub_id or name.id, entry)
     if entry is not None and entry.config:
-        why = f": {refusal}" if refusal else ""
+        why = f": {files}" if files else ""
         reason = f"the contract's config of {entry.id}, {entry.config}, was not read{why}"
         return UnknownModel(reference, reason)
+    known = _from_catalogue(reference, _Candidate(hub_id), wanted, entry)
+    if known is not None and known.confidence == "high":
+        return known
+    asked = outside.online(hub_id, wanted) if "/" in hub_id else None
+    if isinstance(asked, ModelFiles):
+        return _from_files(reference, asked, hub_id, entry)
     for candidate in _candidates(name, entry, hub_id):
         if (facts := _from_catalogue(reference, candidate, wanted, entry)) is not None:
             return facts
     if (loose := outside.loose()) is not None:
         note = f"{loose.source} is taken for the served model's"
         return _from_files(reference, loose, hub_id or name.id, entry, "medium", note)
-    return _by_name_alone(name, reference) or _unknown(name, reference, hub_id, refusal)
+    return _by_name_alone(name, reference) or _unknown(name, reference, hub_id, asked or "")
 
 
 @record
@@ -185,9 +191,7 @@ def _own_files(
         return outside.declared(entry)
     if (files := outside.beside(hub_id or name.id)) is not None:
         return files
-    if "/" not in hub_id:
-        return None
-    return outside.cached(hub_id, revision) or outside.online(hub_id, revision)
+    return outside.cached(hub_id, revision) if "/" in hub_id else None
 
 
 def _candidates(name: ModelName, entry: DeclaredModel | None, hub_id: str) -> Iterator[_Candidate]:
