@@ -38,9 +38,18 @@ _FLAGS = {
     "moe_backend": str,
     "mamba_cache_mode": str,
 }
-_SWITCHES = ("enable_lora", "language_model_only", "skip_mm_profiling", "disable_custom_all_reduce")
+_SWITCHES = (
+    "enable_lora",
+    "specialize_active_lora",
+    "language_model_only",
+    "skip_mm_profiling",
+    "disable_custom_all_reduce",
+)
 _ENV = re.compile(r"\b(VLLM_[A-Z0-9_]+)\s*=\s*([^\s;,]+)")
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+){0,2}(?:\.?(?:rc|post|dev)\d+)*")
+#: What a row's source says and the row does not: s055 was started with the offline class `LLM(...)`, whose
+#: batch default on such cards is 16384 tokens, not the server's 8192 (vllm-project/vllm#44376, comment).
+FROM_SOURCE: dict[str, dict[str, Any]] = {"s055": {"max_num_batched_tokens": 16384}}
 #: Utilizations that differ by more than this are not rounding.
 _MISSTATED = 0.02
 _RANGE = re.compile(r"(\d+\.\d+(?:\.\d+)?)\s*-\s*(\d+\.\d+(?:\.\d+)?)")
@@ -82,7 +91,7 @@ def gpu_of(row: Mapping[str, Any]) -> Gpu | None:
     stated = row.get("gpu_mem_gib")
     if stated is None:
         return gpu
-    values = {name: getattr(gpu, name) for name in Gpu.__dataclass_fields__}  # type: ignore[attr-defined]
+    values = {name: getattr(gpu, name) for name in Gpu.__dataclass_fields__}
     return Gpu(**{**values, "memory_gib": stated})
 
 
@@ -209,7 +218,7 @@ def case_of(row: Mapping[str, Any]) -> Case:
         env.setdefault("VLLM_USE_V1", "1")
     if row["engine"] == "v0" and (0, 8) <= release.key[:2] < (0, 11):
         env.setdefault("VLLM_USE_V1", "0")
-    settings = settings_of(row)
+    settings = {**settings_of(row), **FROM_SOURCE.get(row["id"], {})}
     notes = []
     implied = implied_utilization(row)
     if implied is not None and abs(implied - (row["gpu_memory_utilization"] or implied)) > _MISSTATED:

@@ -33,6 +33,18 @@ def test_full_graphs_stop_at_the_requests() -> None:
     assert (piecewise, full) == (51, 35)
 
 
+@pytest.mark.parametrize(
+    ("given", "counts"),
+    [
+        ({"enable_lora": True, "max_loras": 1}, (102, 70)),  # "45/70" in a 0.27.1 log that ran out of memory
+        ({"enable_lora": True, "max_loras": 64, "specialize_active_lora": True}, (459, 315)),
+        ({"max_loras": 64}, (51, 35)),
+    ],
+)
+def test_lora_multiplies_graphs(given: dict[str, Any], counts: tuple[int, int]) -> None:
+    assert graph_counts(config(LLAMA_8B, "0.27.1", max_num_seqs=256, settings=given)) == counts
+
+
 def test_eager_has_none() -> None:
     eager = config(LLAMA_8B, "0.33.0", enforce_eager=True)
     assert graph_counts(eager) == (0, 0)

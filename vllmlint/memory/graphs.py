@@ -50,6 +50,21 @@ def capture_sizes(config: EngineConfig) -> tuple[int, ...]:
     return (*small, *range(8, largest + 1, 8))
 
 
+def lora_variants(config: EngineConfig) -> int:
+    """How often each graph is captured for LoRA: with and without adapters since 0.11
+    (`cudagraph_specialize_lora`); with `--specialize-active-lora` for no adapter, each power of two up to
+    `--max-loras`, and all of them and one (459 = 51 x 9 piecewise graphs for 64 slots in a 0.27.1 log).
+    """
+    settings = config.request.settings
+    if settings.get("enable_lora") is not True or before(config.release, 0, 11):
+        return 1
+    if settings.get("specialize_active_lora") is not True:
+        return 2
+    slots = settings.get("max_loras")
+    most = slots if isinstance(slots, int) and slots > 0 else 1
+    return len({0, most + 1, *(1 << power for power in range(most.bit_length()))})
+
+
 def graph_counts(config: EngineConfig) -> tuple[int, int]:
     """How many (piecewise, full) graphs are captured."""
     mode = config.cudagraph_mode.upper()
@@ -57,8 +72,9 @@ def graph_counts(config: EngineConfig) -> tuple[int, int]:
         return 0, 0
     sizes = capture_sizes(config)
     full_limit = config.max_num_seqs * (1 + config.num_speculative_tokens)
-    full = sum(1 for size in sizes if size <= full_limit)
-    piecewise = len(sizes)
+    variants = lora_variants(config)
+    full = variants * sum(1 for size in sizes if size <= full_limit)
+    piecewise = variants * len(sizes)
     if config.model_runner == "v0" or mode in ("FULL", "FULL_DECODE_ONLY"):
         return 0, full
     return piecewise, full if "FULL" in mode else 0
