@@ -1,12 +1,13 @@
 """Compare predictions with what vLLM logged at real start-ups.
 
-    python benchmarks/accuracy/report.py [-v] [--planners] PATH
+    python benchmarks/accuracy/report.py [-v] [--planners] [--targets] PATH
 
 PATH: a JSONL file of start-ups, or the folder that holds `startups.jsonl`; a `clear.txt` beside it names the
 rows that count (those whose inputs are all stated), the others are reported apart. Prints medians and 90th
 percentiles of the absolute error, how many truths lie inside their band, and the verdicts. `-v` prints every
-row; `--planners` adds the same rows by the formulas of two public planners. Where PATH does not exist it says
-so and ends well.
+row; `--planners` adds the same rows by the formulas of public planners; `--targets` holds the rows that count
+against the project's targets and ends with 1 where one is missed. Where PATH does not exist it says so and
+ends well.
 """
 
 from __future__ import annotations
@@ -38,6 +39,15 @@ QUANTITIES = (
     ("KV tokens", "kv_tokens", "tokens"),
     ("concurrency", "max_concurrency", "concurrency"),
 )
+#: Median and 90th percentile of the absolute error in percent that the project aims at.
+TARGETS: Mapping[str, tuple[float, float | None]] = {
+    "weights": (0.5, 2.0),
+    "KV GiB": (2.5, 8.0),
+    "KV tokens": (3.0, None),
+}
+#: Percent of truths in their band, of the median band's width, of verdicts that say yes or no.
+LEAST_INSIDE, WIDEST, LEAST_DECIDED = 90, 10, 85
+DECIDED = ("fits", "does-not-fit")
 #: Printing rounds to 0.01 GiB and 0.01 x: a truth that far outside its band is inside.
 _ROUNDING = 0.006
 #: A pool below this many GiB says nothing in percent (negative ones are failures).
@@ -162,6 +172,29 @@ def print_errors(outcomes: Iterable[Outcome]) -> None:
         )
 
 
+def missed_targets(outcomes: Sequence[Outcome]) -> list[str]:
+    """The targets of the project that these rows miss."""
+    missed = []
+    for title, (middle, most) in TARGETS.items():
+        errors = [abs(one.compared[title].error) for one in outcomes if title in one.compared]
+        if errors and median(errors) > middle:
+            missed.append(f"{title}: median error {median(errors):.2f} % is more than {middle} %")
+        if errors and most is not None and percentile(errors, 0.9) > most:
+            missed.append(f"{title}: 90th percentile {percentile(errors, 0.9):.2f} % is more than {most} %")
+    every = [one for each in outcomes for one in each.compared.values()]
+    if every:
+        inside = 100 * sum(one.inside for one in every) / len(every)
+        width = median(one.width for one in every)
+        if inside < LEAST_INSIDE:
+            missed.append(f"{inside:.1f} % of the truths lie in their band, not {LEAST_INSIDE} %")
+        if width > WIDEST:
+            missed.append(f"the median band is {width:.1f} % wide, more than {WIDEST} %")
+    decided = 100 * sum(one.prediction.verdict in DECIDED for one in outcomes) / len(outcomes)
+    if decided < LEAST_DECIDED:
+        missed.append(f"{decided:.1f} % of the verdicts are decided, not {LEAST_DECIDED} %")
+    return missed
+
+
 def print_verdicts(outcomes: Iterable[Outcome]) -> int:
     """The verdict table; returns how many verdicts contradict what happened."""
     kept = list(outcomes)
@@ -173,7 +206,7 @@ def print_verdicts(outcomes: Iterable[Outcome]) -> int:
             f"{'failed' if failed else 'started':10} {counts[0]:6} {counts[1]:8} {counts[2]:8} {counts[3]:13}"
         )
     wrong = table[False, "does-not-fit"] + table[True, "fits"]
-    decided = sum(count for (_, verdict), count in table.items() if verdict in ("fits", "does-not-fit"))
+    decided = sum(count for (_, verdict), count in table.items() if verdict in DECIDED)
     print(f"decided {100 * decided / len(kept):.1f} %, contradicted {wrong}")
     return wrong
 
@@ -231,6 +264,7 @@ def main() -> int:
     parser.add_argument("path", type=Path)
     parser.add_argument("-v", "--verbose", action="store_true")
     parser.add_argument("--planners", action="store_true")
+    parser.add_argument("--targets", action="store_true")
     options = parser.parse_args()
     path = options.path / "startups.jsonl" if options.path.is_dir() else options.path
     if not path.is_file():
@@ -255,7 +289,10 @@ def main() -> int:
         if options.planners:
             print_planners(part)
         print()
-    return 1 if wrong else 0
+    missed = missed_targets(clear) if options.targets and clear else []
+    for text in missed:
+        print(f"missed: {text}")
+    return 1 if wrong or missed else 0
 
 
 if __name__ == "__main__":

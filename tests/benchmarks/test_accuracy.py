@@ -16,7 +16,7 @@ sys.path.insert(0, str(FOLDER))
 
 import collect  # noqa: E402
 from planners import PLANNERS, planned  # noqa: E402
-from report import Compared, as_consumed, outcome, percentile, truth_of  # noqa: E402
+from report import Compared, as_consumed, missed_targets, outcome, percentile, truth_of  # noqa: E402
 from rows import case_of, implied_utilization, settings_of, speculation_of  # noqa: E402
 
 from vllmlint.hardware.gpus import gpu_by_id  # noqa: E402
@@ -170,6 +170,17 @@ def test_errors_and_coverage() -> None:
     assert Compared(10.0, Band(10.01, 10.1, 10.2)).inside  # the log rounds
     assert percentile(list(range(1, 11)), 0.9) == 9
     assert percentile([5.0], 0.9) == 5.0
+
+
+def test_targets_that_are_missed_are_named() -> None:
+    assert missed_targets([outcome(row())]) == []
+    off = [outcome(row(weights_gib=13.0, kv_gib=50.0, kv_tokens=400000))]
+    missed = missed_targets(off)
+    assert any(text.startswith("weights: median error 15") for text in missed)
+    assert any("KV GiB" in text for text in missed)
+    assert any("lie in their band" in text for text in missed)
+    unknown = missed_targets([outcome(row(model="org/nobody-knows"))])
+    assert unknown == ["0.0 % of the verdicts are decided, not 85 %"]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
