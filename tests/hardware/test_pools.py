@@ -124,6 +124,7 @@ def test_a_stated_interconnect_is_the_cards() -> None:
 def test_a_machine_type_fills_what_is_unset() -> None:
     node = profile(instance_type="p4de.24xlarge", platform="eks").node
     assert node.labels["node.kubernetes.io/instance-type"] == "p4de.24xlarge"
+    assert node.labels["kubernetes.io/arch"] == "amd64"
     assert (node.allocatable_of("nvidia.com/gpu"), node.allocatable_of("cpu")) == (8, 96)
     assert node.allocatable_of("memory") == 1152 * 2**30
     assert {"cpu", "memory"} <= node.upper_bounds

@@ -77,6 +77,7 @@ def test_a_pool_of_gke() -> None:
             "cloud.google.com/gke-accelerator": "nvidia-l4",
             "cloud.google.com/gke-accelerator-count": "4",
             "cloud.google.com/gke-nodepool": "l4-pool",
+            "kubernetes.io/arch": "amd64",
             "node.kubernetes.io/instance-type": "g2-standard-48",
         },
         taints=(Taint("nvidia.com/gpu", "present"),),
@@ -113,7 +114,10 @@ def test_a_card_that_no_label_names_is_left_to_a_person() -> None:
     assert "# gpu: one of nvidia-a100-40gb-pcie, nvidia-a100-40gb-sxm," in text
     pool = contract_of(profiles("custom-labels")).node_pools["nvidia-a100"]
     assert (pool.gpu, pool.gpus_per_node, pool.nodes) == (None, 8, 3)
-    assert pool.labels == {"accelerator.platform.example.com/type": "nvidia-a100"}
+    assert pool.labels == {
+        "accelerator.platform.example.com/type": "nvidia-a100",
+        "kubernetes.io/arch": "amd64",
+    }
     assert pool.resources == {"rdma/ib": "8"}
 
 

@@ -58,6 +58,8 @@ def pool_profile(name: str, pool: NodePool, own_labels: frozenset[str] = frozens
     labels = {"kubernetes.io/os": "linux", **pool.labels}
     if pool.instance_type is not None:
         labels.setdefault(INSTANCE_TYPE, pool.instance_type)
+    if machine is not None:
+        labels.setdefault("kubernetes.io/arch", machine.arch)
     platform = pool.platform or platform_of(labels, labels.get(INSTANCE_TYPE))
     amounts, bounds = _amounts(pool, machine, gpu)
     options = {} if gpu is None else _options(pool, gpu)

@@ -24,6 +24,7 @@ _CHOSEN_BY = frozenset(
         "cloud.google.com/gke-gpu-sharing-strategy",
         "cloud.google.com/gke-tpu-topology",
         "karpenter.sh/capacity-type",
+        "kubernetes.io/arch",
         "eks.amazonaws.com/capacityType",
         "kubernetes.azure.com/scalesetpriority",
         "nvidia.com/gpu.present",
