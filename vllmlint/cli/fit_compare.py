@@ -70,7 +70,7 @@ def _subject(arguments: FitArguments, log: StartupLog) -> Any:
     subject = subject_of_log(log, known_model(name, outside=outside))
     if subject.architecture is None:
         raise FitUsageError(subject.model_problem)
-    release = release_named(arguments.release)
-    if release is not None:
-        subject = dataclasses.replace(subject, release=release)
+    asked = release_named(arguments.release)
+    if asked is not None:
+        subject = dataclasses.replace(subject, release=asked)
     return subject.changed(**overriding(arguments.settings, subject.release))
