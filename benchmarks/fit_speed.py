@@ -2,16 +2,18 @@
 
     python benchmarks/fit_speed.py [--repeat 5] [--slack 1.0]
 
-Prints one row a measurement with its target and exits 1 when one is missed. A plan is timed over models of
-several families, the slowest counts; a process is the fastest of its runs, output included.
+Prints one row a measurement with its target and exits 1 when one is missed. The fastest run counts,
+for a plan that of the slowest of several models, for a process with its output.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +29,8 @@ PLANS = (
     ("Qwen/Qwen3-32B-FP8", "nvidia-h100-80gb-sxm", 1),
     ("Qwen/Qwen3-Next-80B-A3B-Instruct", "nvidia-h200-141gb-sxm", 4),
 )
-#: Plans of each model that are timed together.
+CACHE = tempfile.mkdtemp(prefix="fit-speed-")
+#: Plans of each model.
 ROUNDS = 20
 FITS = ("--gpu", "nvidia-h100-80gb-sxm", "--model", LLAMA)
 #: It does not fit, so that suggestions are worked out too.
@@ -50,10 +53,11 @@ def plan_seconds() -> float:
         settings = {"tensor_parallel_size": size}
         request = EngineRequest(known_releases()[-1], architecture, gpu, settings, {})
         plan_memory(request)
-        started = time.perf_counter()
+        seconds = float("inf")
         for _ in range(ROUNDS):
+            started = time.perf_counter()
             plan_memory(request)
-        seconds = (time.perf_counter() - started) / ROUNDS
+            seconds = min(seconds, time.perf_counter() - started)
         print(f"    {model}: {seconds * 1000:.2f} ms")
         slowest = max(slowest, seconds)
     return slowest
@@ -61,9 +65,12 @@ def plan_seconds() -> float:
 
 def process_seconds(repeat: int, *arguments: str) -> float:
     """The fastest of some runs of a whole process."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    best = float("inf")
-    for _ in range(repeat):
+    # from compiled modules, as pip installs them
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = {**kept, "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": CACHE}
+    best, work = float("inf"), float("inf")
+    for number in range(repeat + 1):
+        before = cpu_seconds()
         started = time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-m", "vllmlint", "fit", *arguments],
@@ -71,10 +78,19 @@ def process_seconds(repeat: int, *arguments: str) -> float:
             capture_output=True,
             check=False,
         )
-        best = min(best, time.perf_counter() - started)
+        if number:  # the first one compiles
+            best = min(best, time.perf_counter() - started)
+            work = min(work, cpu_seconds() - before)
         if done.returncode not in (0, 1):
             raise SystemExit(done.stderr.decode())
+    print(f"    {work:.3f} s of CPU")
     return best
+
+
+def cpu_seconds() -> float:
+    """What the child processes so far have worked, which other load on the machine does not stretch."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> int:

@@ -191,7 +191,7 @@ def subject_of_command_line(arguments: FitArguments) -> FitSubject:
     told = revision if isinstance(revision, str) else None
     known = known_model(parsed.model or "", revision=told, outside=outside)
     subject = subject_of_arguments(parsed, known)
-    if subject.architecture is None and arguments.gpu != "all":
+    if subject.architecture is None:
         raise FitUsageError(subject.model_problem)
     return subject
 

@@ -20,7 +20,8 @@ class KvFigures:
 
     `available_gib` is that of the poorest stage. `needed_gib` is what one request of full length takes,
     `longest` the longest `max_model_len` that would fit, up to what the model allows (None: not worked
-    out), `tokens` and `concurrency` as vLLM logs them.
+    out), `tokens` and `concurrency` as vLLM logs them. `shortened`:
+    `max_model_len` is what vLLM cut it down to (`--max-model-len auto`).
     """
 
     available_gib: float
@@ -33,6 +34,7 @@ class KvFigures:
     bytes_per_token: float | None
     block_size: int | None
     max_model_len: int
+    shortened: bool = False
 
 
 def kv_figures(
@@ -72,6 +74,7 @@ def _figures(caches: KvCaches, available_gib: Sequence[float]) -> KvFigures:
         plan.bytes_per_token,
         plan.block_size,
         plan.max_model_len,
+        plan.auto_max_model_len is not None,
     )
 
 

@@ -109,6 +109,13 @@ def judge(kv: tuple[KvFigures, KvFigures, KvFigures]) -> tuple[Verdict, str]:
 
 
 def _holds(low: KvFigures, high: KvFigures) -> str:
+    if high.needed_gib == 0:
+        return "the model keeps no KV cache"
+    if high.shortened:
+        lengths = f"{low.max_model_len:,}"
+        if high.max_model_len != low.max_model_len:
+            lengths += f" to {high.max_model_len:,}"
+        return f"vLLM shortens max_model_len to {lengths} tokens, so that one request fits the KV cache"
     tokens = f"{low.tokens:,}" if low.tokens == high.tokens else f"{low.tokens:,} to {high.tokens:,}"
     many = (
         f"{low.concurrency:.2f}"

@@ -108,7 +108,11 @@ def _gpus(memory: MemoryPlan | None, counted: int | None) -> int | None:
 def _settings(memory: MemoryPlan | None, given: Mapping[str, Any]) -> dict[str, Any]:
     if memory is None or memory.config is None:
         return dict(given)
-    return {name: getattr(memory.config, name) for name in _SETTINGS}
+    settings = {name: getattr(memory.config, name) for name in _SETTINGS}
+    if memory.kv is not None:
+        # with `--max-model-len auto` what fits, by the careful end
+        settings["max_model_len"] = memory.kv[0].max_model_len
+    return settings
 
 
 def band(amount: Band) -> dict[str, float]:

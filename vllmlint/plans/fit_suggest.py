@@ -51,7 +51,7 @@ def suggest(plan: FitPlan, concurrency: int | None, others: Sequence[Gpu]) -> tu
     for changes in (
         _batch(plan),
         _shorter(plan, concurrency),
-        _more_memory(plan),
+        _utilization(plan),
         _cache(plan),
         _split(plan),
     ):
@@ -75,27 +75,43 @@ def _batch(plan: FitPlan) -> Iterator[dict[str, Any]]:
 
 
 def _shorter(plan: FitPlan, concurrency: int | None) -> Iterator[dict[str, Any]]:
-    """The longest length that meets the goal, found by bisection over whole plans."""
+    """The longest length that meets the goal, in steps, worked out over whole plans."""
     memory = plan.memory
     config = memory.config if memory is not None else None
-    if config is None or config.max_model_len <= _LENGTH_STEP or plan.gpu is None:
+    if config is None or config.max_model_len <= _LENGTH_STEP:
         return
-    low, high = 0, (config.max_model_len - 1) // _LENGTH_STEP
-    while low < high:
-        middle = (low + high + 1) // 2
-        shorter = plan.subject.changed(max_model_len=middle * _LENGTH_STEP)
-        if meets(plan_subject(shorter, plan.gpu, plan.pool), concurrency):
-            low = middle
-        else:
-            high = middle - 1
-    if low:
-        yield {"max_model_len": low * _LENGTH_STEP}
+
+    def works(steps: int) -> bool:
+        shorter = plan.subject.changed(max_model_len=steps * _LENGTH_STEP)
+        return meets(plan_subject(shorter, plan.gpu, plan.pool), concurrency)
+
+    most = (config.max_model_len - 1) // _LENGTH_STEP
+    careful = memory.careful() if memory is not None else None
+    longest = careful.longest if careful is not None and careful.longest else 0
+    # what vLLM estimates is mostly right: the batch may depend on the length too
+    guess = min(longest // (concurrency or 1) // _LENGTH_STEP, most)
+    found = guess if guess and works(guess) else 0
+    if not found or (found < most and works(found + 1)):
+        low, high = found, most
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if works(middle) else (low, middle - 1)
+        found = low
+    if found:
+        yield {"max_model_len": found * _LENGTH_STEP}
 
 
-def _more_memory(plan: FitPlan) -> Iterator[dict[str, Any]]:
-    config = plan.memory.config if plan.memory is not None else None
-    if config is not None and "kv_cache_memory_bytes" not in plan.subject.settings:
-        now = config.gpu_memory_utilization
+def _utilization(plan: FitPlan) -> Iterator[dict[str, Any]]:
+    """More of the memory; less where the start itself has no room beside the budget."""
+    memory = plan.memory
+    config = memory.config if memory is not None else None
+    if memory is None or config is None:
+        return
+    now = config.gpu_memory_utilization
+    refused = memory.refusal is not None and memory.refusal.stage == "device"
+    if refused or (memory.kv is not None and memory.kv[0].refusal is None and plan.verdict != "fits"):
+        yield from ({"gpu_memory_utilization": part} for part in reversed(_UTILIZATIONS) if part < now)
+    elif "kv_cache_memory_bytes" not in plan.subject.settings:
         yield from ({"gpu_memory_utilization": part} for part in _UTILIZATIONS if part > now)
 
 
@@ -115,10 +131,11 @@ def _elsewhere(
 ) -> Iterator[Suggestion]:
     """The GPU with the least memory on which the goal is met."""
     here = plan.gpu.memory_gib if plan.gpu is not None and plan.gpu.memory_gib is not None else 0.0
+    least = _least_gib(plan)
     larger: dict[float, Gpu] = {}
     for gpu in others:
         memory = gpu.memory_gib
-        if memory is not None and memory > here and not gpu.unified_memory:
+        if memory is not None and memory > max(here, least) and not gpu.unified_memory:
             # one of each size is enough to try
             larger.setdefault(memory, gpu)
     for _, gpu in sorted(larger.items()):
@@ -126,3 +143,12 @@ def _elsewhere(
         if meets(tried, concurrency):
             yield Suggestion(f"GPU {gpu.id} ({gpu.memory_gib:.2f} GiB)", tried.reason, {}, goal)
             return
+
+
+def _least_gib(plan: FitPlan) -> float:
+    """Memory below which no GPU can do: weights and the cache of one request, at the least."""
+    memory = plan.memory
+    if memory is None or not memory.stages:
+        return 0.0
+    stage = memory.stages[memory.tightest]
+    return stage.part("weights").low + (memory.needed_gib or 0.0)

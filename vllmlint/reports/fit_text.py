@@ -143,7 +143,7 @@ def _row(glyph: str, name: str, amount: Data, note: str, width: int) -> list[str
 def _kv_note(plan: Data) -> str:
     needed = plan["needed_gib"]
     length = plan["settings"].get("max_model_len")
-    if needed is None or not isinstance(length, int):
+    if needed is None or not needed["mid"] or not isinstance(length, int):
         return ""
     return f"one request of {length:,} tokens needs {needed['mid']:.2f}"
 
