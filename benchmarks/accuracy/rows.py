@@ -53,6 +53,9 @@ FROM_SOURCE: dict[str, dict[str, Any]] = {"s055": {"max_num_batched_tokens": 163
 #: Utilizations that differ by more than this are not rounding.
 _MISSTATED = 0.02
 _RANGE = re.compile(r"(\d+\.\d+(?:\.\d+)?)\s*-\s*(\d+\.\d+(?:\.\d+)?)")
+#: A row that leaves open which of two cards it was: a batch of 2048 tokens is what vLLM takes on an A100.
+_EITHER = re.compile(r"A100(?:/| or )H100")
+_A100_DEFAULT_TOKENS = 2048
 #: Classes of cards that a row names by memory only: pattern, id of a card that such a row can be.
 _CLASSES = (
     (r"80 ?GB card", "nvidia-h100-80gb-sxm"),
@@ -85,6 +88,8 @@ def release_of(text: str) -> Release | None:
 def gpu_of(row: Mapping[str, Any]) -> Gpu | None:
     """The GPU of a row, with the total memory that the row's log states where it does."""
     text = row["gpu"]
+    if _EITHER.search(text) and row.get("max_num_batched_tokens") == _A100_DEFAULT_TOKENS:
+        text = "A100-80GB"
     gpu = _named_gpu(text)
     if gpu is None:
         return None

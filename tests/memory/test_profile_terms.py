@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from profile_cases import A100, GEMMA_27B, H100, L4, LLAMA_8B, QWEN3_30B, config
 
+from vllmlint.hardware.gpu import Gpu
 from vllmlint.memory.profile import ProfileTerms, profile_terms
 
 #: vLLM 0.19.0 on H100, utilization 0.95, length 8192: peak activation and non-torch memory as logged
@@ -94,6 +95,14 @@ def test_non_torch_on_hopper(version: str, ranks: int, logged: float) -> None:
     band = profile_terms(config(LLAMA_8B, version, tensor_parallel_size=ranks)).non_torch.gib
     assert band.low <= logged <= band.high
     assert abs(band.mid - logged) <= 0.15
+
+
+def test_shared_memory_is_uncertain() -> None:
+    shared = Gpu("gb10", "NVIDIA GB10", "nvidia", 119.7, (12, 1), sm_count=48, unified_memory=True)
+    own = Gpu("own", "NVIDIA GB10", "nvidia", 119.7, (12, 1), sm_count=48)
+    bands = [profile_terms(config(LLAMA_8B, gpu=gpu)).non_torch.gib for gpu in (shared, own)]
+    assert bands[0].high - bands[1].high == pytest.approx(11.97)
+    assert bands[0].low == bands[1].low
 
 
 def test_context_is_charged_before_0_9_1_and_outside_after() -> None:

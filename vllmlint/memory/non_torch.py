@@ -37,6 +37,9 @@ _NCCL_OTHER = Band(0.0, 0.12, 0.6, "NCCL buffers by link")
 _NCCL_DESKTOP_BLACKWELL = Band(0.15, 0.45, 0.7, "NCCL buffers by link")
 #: DeepEP's buffers, counted once a process (vllm-memory.md 2.6).
 _DEEPEP = Band(1.0, 2.0, 4.0, "DeepEP buffers")
+#: Where CPU and GPU share memory, the page cache of the loaded files and the compiler's heap count as used:
+#: 4.4 to 5 GiB of 120 in logs of GB10, twice the weights in one (calibration notes: 10 % at best).
+_UNIFIED_SHARE = (0.0, 0.02, 0.1)
 #: FlashInfer's workspace (VLLM_FLASHINFER_WORKSPACE_BUFFER_SIZE, 394 MiB) where its attention is used.
 FLASHINFER_WORKSPACE_GIB = 394 / 1024
 
@@ -109,6 +112,9 @@ def non_torch(config: EngineConfig, stage: int) -> NonTorch:
         outside = CONTEXT.plus(outside)
     if str(config.request.settings.get("all2all_backend", "")).startswith("deepep"):
         parts.append(("DeepEP", _DEEPEP))
+    if config.gpu.unified_memory and config.gpu.memory_gib:
+        low, mid, high = (share * config.gpu.memory_gib for share in _UNIFIED_SHARE)
+        parts.append(("page cache", Band(low, mid, high, "memory shared with the CPU")))
     if _uses_flashinfer(config):
         workspace = FLASHINFER_WORKSPACE_GIB
         parts.append(("FlashInfer workspace", Band(workspace * 0.3, workspace, workspace * 1.1)))

@@ -118,6 +118,14 @@ _BACKENDS = (
 _GRAPH_PROFILING = "Profiling CUDA graph memory"
 _CAPTURING = re.compile(r"Capturing (?:CUDA graphs?|the model for CUDA ?graphs?)|Graph capturing|cudagraph")
 _LOADING = re.compile(r"Starting to load model|Loading safetensors|Loading weights")
+#: What every line that is read has in it; a server's log is mostly other lines.
+_MARKS = re.compile(
+    r"LLM engine|erver version|version \d|vLLM Version|args: |█|oading|load model|weights? take|Actual usage"
+    r"|KV [Cc]ache|kv_cache|_memory|blocks: |Maximum concurrency|CUDA graph|cudagraph|raph captur|Capturing"
+    r"|block size|on device|emory utilization|gpu-memory-utilization|memory snapshot|backend|ax seq len"
+    r"|cache blocks|auto-fit|Auto-fit|out of memory|OutOfMemory|cudaErrorMemory|Chunked prefill|Defaulting"
+    r"|max model len|vllm/v1/"
+)
 #: A log longer than this many characters is read from its start only: start-up lies there.
 MAX_LOG_CHARACTERS = 20_000_000
 
@@ -176,7 +184,8 @@ class StartupLog:
 
 def read_startup_log(text: str) -> StartupLog:
     """The start-up that a log's text tells of; the last one where it holds several."""
-    lines = _last_start(_ANSI.sub("", text[:MAX_LOG_CHARACTERS]).splitlines())
+    plain = _ANSI.sub("", text[:MAX_LOG_CHARACTERS])
+    lines = _last_start([line for line in plain.splitlines() if _MARKS.search(line)])
     joined = "\n".join(lines)
     values = {name: _values(lines, patterns) for name, patterns in LINES.items()}
     config = engine_config(lines)
