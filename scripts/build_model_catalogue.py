@@ -23,6 +23,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from model_catalogue_additions import with_additions  # noqa: E402
+
 from vllmlint.models.packed_names import collapsed_experts, packed_layers, packed_names  # noqa: E402
 
 TABLE = ROOT.parent / "shared" / "data" / "models" / "catalog.jsonl"
@@ -69,7 +71,7 @@ def completed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if model_id in by_id and sibling in by_id and field not in by_id[model_id]:
             by_id[model_id][field] = by_id[sibling][field]
             by_id[model_id]["note"] += f"; taken from {sibling}"
-    return rows
+    return [with_additions(row) for row in rows]
 
 
 def with_whole_lists(row: dict[str, Any], configs: Path) -> dict[str, Any]:

@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
+from model_catalogue_additions import ADDITIONS
+
 from vllmlint.facts.models import model_row
 from vllmlint.models.catalogue import catalogue_ids, find_architecture, unpacked
+from vllmlint.models.modules import parameter_count
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Fields whose lists have one entry a layer of the language model.
@@ -129,6 +134,25 @@ def test_rows_name_what_they_lack() -> None:
     row = model_row("OpenGVLab/InternVL3-78B-Instruct")
     assert row is not None
     assert isinstance(row.facts["note"], str)
+
+
+def test_widths_that_were_worked_out_give_the_published_count_to_the_parameter() -> None:
+    exact = 0
+    for model_id, (_, note) in ADDITIONS.items():
+        found = find_architecture(model_id)
+        assert found is not None
+        assert not found.published.get("partial")
+        assert found.confidence == "derived"
+        assert found.published["note"] == note
+        count = parameter_count(found)
+        assert count is not None, model_id
+        if "to the parameter" in note:
+            assert count.total == round(found.published["total_params_b"] * 1e9), model_id
+            exact += 1
+        elif size := found.published.get("checkpoint_gb"):
+            # two bytes a parameter
+            assert count.total * 2 == pytest.approx(size * 1e9, rel=2e-4), model_id
+    assert exact == 3
 
 
 def test_one_model_takes_under_ten_milliseconds(tmp_path: Path) -> None:
