@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from vllmlint.engine.config import EngineConfig
 from vllmlint.memory.band import Band, Term
 from vllmlint.memory.linear_bytes import dtype_bytes, linear_bytes
@@ -46,10 +48,15 @@ def published_bytes(config: EngineConfig) -> Band | None:
     return Band(mid * 0.9, mid, mid * 1.15, "by the published parameter count")
 
 
+def stated_dtype_bytes(architecture: ModelArchitecture) -> int:
+    """Bytes of a number in the checkpoint's own dtype."""
+    return dtype_bytes(architecture.text("torch_dtype") or architecture.text("dtype") or "bfloat16")
+
+
 def checkpoint_bytes(architecture: ModelArchitecture, *, with_mtp: bool) -> float:
     """Bytes of a checkpoint's files: every module once, in its scheme or the dtype the config states."""
     found = quantization_of(architecture)
-    plain = dtype_bytes(architecture.text("torch_dtype") or architecture.text("dtype") or "bfloat16")
+    plain = stated_dtype_bytes(architecture)
     return sum(
         _module_bytes(module, found, plain)
         for module in modules_of(architecture)
@@ -126,31 +133,28 @@ def checked_against_checkpoint(config: EngineConfig, parts: list[Term]) -> list[
     stated = config.architecture.published.get("checkpoint_gb")
     factor, spread = 1.0, _DOUBT
     if isinstance(stated, int | float):
-        factor = _factor(config, stated * 1e9)
+        factor = _factor(config.architecture)
         spread = _AGREES
     return [
         _doubted(part, factor, spread, doubt) if part.name in (LINEAR, EXPERTS) else part for part in parts
     ]
 
 
-def _factor(config: EngineConfig, stated: float) -> float:
-    """What the quantised parts must be multiplied by for the files to have the stated size; the nearer of
-    with and without MTP layers counts."""
-    sums = [
-        checkpoint_bytes(config.architecture, with_mtp=False),
-        checkpoint_bytes(config.architecture, with_mtp=True),
-    ]
+@lru_cache(maxsize=64)
+def _factor(architecture: ModelArchitecture) -> float:
+    """What the quantised parts must be multiplied by for the files to have their published size; the nearer
+    of with and without MTP layers counts."""
+    stated = architecture.published["checkpoint_gb"] * 1e9
+    sums = [checkpoint_bytes(architecture, with_mtp=mtp) for mtp in (False, True)]
     nearest = min(sums, key=lambda size: abs(size - stated))
-    found, plain = quantization_of(config.architecture), dtype_bytes(config.dtype)
+    found, plain = quantization_of(architecture), stated_dtype_bytes(architecture)
     quantised = sum(
         _module_bytes(module, found, plain)
-        for module in modules_of(config.architecture)
+        for module in modules_of(architecture)
         if module.role in ("linear", "experts") and not module.extra and module.part == "text"
     )
-    if quantised <= 0:
-        return 1.0
-    factor = 1 + (stated - nearest) / quantised
-    return factor if 0.5 < factor < 2 else 1.0
+    factor = 1 + (stated - nearest) / quantised if quantised else 1.0
+    return float(factor) if 0.5 < factor < 2 else 1.0  # further off, the files hold something else
 
 
 def _doubted(part: Term, factor: float, spread: float, doubt: str) -> Term:

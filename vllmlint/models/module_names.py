@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -48,14 +48,22 @@ class NameList:
         return self.entries, self.matching, self.complete
 
     @cached_property
-    def named_layers(self) -> frozenset[int] | None:
-        """Layers that entries single out; what is said of another layer holds for every other. None: any
-        layer may differ."""
+    def layer_groups(self) -> Mapping[int, int] | None:
+        """Layers that entries name, by groups of which the same is said: those of one group, and those that
+        no entry names, have the same modules in the list. None: any layer may differ."""
         if self.matching in ("regex", "gptq") and any(re.search(r"\d", text) for text in self._patterns):
             return None
         wanted = _LAYER if self.complete else _WHOLE_LAYER
-        found = (wanted.search(entry) for entry in self.entries)
-        return frozenset(int(match[2]) for match in found if match is not None)
+        said: dict[int, set[str]] = {}
+        for entry in self.entries:
+            match = wanted.search(entry)
+            if match is None:
+                continue
+            if len(match[2]) == 1 and match[2] != "0" and entry[match.end(2) :].startswith("*"):
+                return None  # `layers.1*` is about layers 10 to 19 as well
+            said.setdefault(int(match[2]), set()).add(f"{entry[: match.start(2)]}N{entry[match.end(2) :]}")
+        alike = {texts: at for at, texts in enumerate({frozenset(texts) for texts in said.values()})}
+        return {layer: alike[frozenset(texts)] for layer, texts in said.items()}
 
     def holds(self, name: str) -> bool:
         """Whether the list names a module. `name` starts at `layers.N.…`, or is outside the layers."""
@@ -64,7 +72,7 @@ class NameList:
         return self._names(name) or (not self.complete and self._names(_any_layer(name)))
 
     def _names(self, name: str) -> bool:
-        if name in self._exact:
+        if name in self._exact or name.startswith(self._starts):
             return True
         if self._pattern is not None:
             # only regular expressions can ask for what stands before the layers
@@ -89,8 +97,16 @@ class NameList:
             return self._texts
         if self.matching == "regex":
             return [text[3:] for text in self._texts if text.startswith("re:")]
-        starred = (_without_prefix(text) for text in self._texts if "*" in text)
+        starred = (_without_prefix(text) for text in self._texts if "*" in text[:-1])
         return [re.escape(text).replace(r"\*", ".*") + "$" for text in starred]
+
+    @cached_property
+    def _starts(self) -> tuple[str, ...]:
+        """What names start with, for entries whose only wildcard is at their end."""
+        if self.matching not in ("exact", "wildcard"):
+            return ()
+        ending = (text for text in self._texts if text.find("*") == len(text) - 1)
+        return tuple(_without_prefix(text)[:-1] for text in ending)
 
     @cached_property
     def _exact(self) -> frozenset[str]:

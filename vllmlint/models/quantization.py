@@ -47,24 +47,21 @@ class CheckpointQuantization:
     @property
     def varies_by_layer(self) -> bool:
         """Whether the same module may have another scheme in another layer."""
-        return any(names.named_layers is None or names.named_layers for names in self._lists)
+        return any(names.layer_groups is None or names.layer_groups for names in self._lists)
 
     def schemes_of(
         self, name: str, role: ModuleRole, layers: Sequence[int]
     ) -> dict[WeightScheme | None, int]:
         """In how many of some layers a module has which scheme; `*` in its name stands for the layer."""
-        named: set[int] = set()
-        for names in self._lists:
-            named.update(layers if names.named_layers is None else names.named_layers)
-        apart = [layer for layer in layers if layer in named]
+        alike: dict[tuple[int | None, ...], list[int]] = {}
+        groups = [names.layer_groups for names in self._lists if names.layer_groups != {}]
+        for layer in layers:
+            said = tuple(layer if group is None else group.get(layer) for group in groups)
+            alike.setdefault(said, []).append(layer)
         counts: dict[WeightScheme | None, int] = {}
-        if len(apart) < len(layers):
-            other = next(layer for layer in layers if layer not in named)
-            scheme = self.scheme_of(name.replace("*", str(other), 1), role)
-            counts[scheme] = len(layers) - len(apart)
-        for layer in apart:
-            scheme = self.scheme_of(name.replace("*", str(layer), 1), role)
-            counts[scheme] = counts.get(scheme, 0) + 1
+        for group in alike.values():
+            scheme = self.scheme_of(name.replace("*", str(group[0]), 1), role)
+            counts[scheme] = counts.get(scheme, 0) + len(group)
         return counts
 
     def scheme_of(self, name: str, role: ModuleRole = "linear") -> WeightScheme | None:

@@ -45,6 +45,7 @@ def modules_of(architecture: ModelArchitecture) -> tuple[Module, ...]:
     )
 
 
+@lru_cache(maxsize=64)
 def parameter_count(architecture: ModelArchitecture) -> ParameterCount | None:
     """Parameters as a checkpoint holds them, tied matrices once; None where fields are missing."""
     modules = modules_of(architecture)
@@ -56,6 +57,7 @@ def parameter_count(architecture: ModelArchitecture) -> ParameterCount | None:
     return ParameterCount(sums["text"], sums["vision"] + sums["audio"], sums["mtp"], _doubts(architecture))
 
 
+@lru_cache(maxsize=64)
 def missing_sizes(architecture: ModelArchitecture) -> tuple[str, ...]:
     """Names of modules whose size the config does not give; nothing can be said of the sum then."""
     return tuple(
