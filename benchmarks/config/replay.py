@@ -101,6 +101,8 @@ RULES: tuple[tuple[str, str], ...] = (
         "pipeline-stage-without-layers",
     ),
 )
+#: What the configuration holds before the layers are known (`CacheConfig.DEFAULT_BLOCK_SIZE`).
+DEFAULT_BLOCK_SIZE = 16
 #: The pretended node of the rows (calibration/config/README.md).
 GPUS_PER_NODE = 64
 #: The class of the text part where it is not the whole's with another ending.
@@ -156,8 +158,8 @@ def architecture_of(row: Mapping[str, Any], extra: Mapping[str, Any]) -> ModelAr
 def is_served(name: str, release: str) -> bool:
     """Whether the release's registry names a class; where it does not, the rows were made from the part
     of the whole's class that it builds itself, which `architecture` names then."""
-    releases = registry_releases()
-    return architecture_row(name, releases.index(release), exact=True).served == "yes"
+    place = registry_releases().index(release)
+    return architecture_row(name, place, place).served == "yes"
 
 
 def request_of(row: Mapping[str, Any], architecture: ModelArchitecture) -> EngineRequest:
@@ -197,6 +199,7 @@ def seen(config: EngineConfig) -> dict[str, Any]:
         "dtype": config.dtype,
         "max_num_batched_tokens": config.max_num_batched_tokens,
         "max_num_seqs": config.max_num_seqs,
+        "block_size": config.user_block_size or DEFAULT_BLOCK_SIZE,
         "chunked_prefill": config.enable_chunked_prefill,
         "prefix_caching": config.enable_prefix_caching,
         "quantization": config.quantization,
@@ -289,10 +292,10 @@ def main() -> int:
             if architecture is None:
                 print(f"not in the catalogue: {row['model']}", file=sys.stderr)
                 continue
-            server = json.dumps([row.get(key) for key in SERVER_KEYS], sort_keys=True)
-            found = done.get(server)
+            question = json.dumps([row.get(key) for key in SAME], sort_keys=True)
+            found = done.get(question)
             if found is None:
-                found = done[server] = differences(row, architecture)
+                found = done[question] = differences(row, architecture)
             group = (architecture.text("model_type"), row["release"])
             total[group] += 1
             agreed[group] += not found
@@ -305,10 +308,11 @@ def main() -> int:
     return 0
 
 
-#: What makes two rows of cache plans the same server.
-SERVER_KEYS = (
+#: What makes two rows the same question and answer, so that one comparison does for both.
+SAME = (
     *("release", "model", "config", "flags", "tp", "pp", "dcp"),
     *("capability", "memory_gib", "device_name", "gpu"),
+    *("stage", "error", "resolved", "built_layers", *PLAN_KEYS),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from vllmlint.engine.errors import RefusedError
-from vllmlint.engine.read_releases import parsed, stand_in
+from vllmlint.engine.read_releases import neighbours, parsed
 from vllmlint.facts.architectures import (
     architecture_row,
     first_served,
@@ -92,8 +92,7 @@ def model_class(architecture: ModelArchitecture, release: Release) -> ModelClass
 
 
 def _lookup(name: str, release: Release) -> tuple[str, str]:
-    index, exact = stand_in(registry_releases(), release)
-    row = architecture_row(name, index, exact)
+    row = architecture_row(name, *neighbours(registry_releases(), release))
     return row.served, row.letters
 
 

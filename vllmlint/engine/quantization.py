@@ -24,7 +24,7 @@ _MARLIN_GROUPS = frozenset({-1, 32, 64, 128})
 
 def method_of(name: str, release: Release) -> MethodRow | None:
     """What a release knows of a method; None: it has none of that name."""
-    return method_row(name, stand_in(method_releases(), release)[0])
+    return method_row(name, stand_in(method_releases(), release))
 
 
 def resolve_quantization(given: Given, checkpoint: CheckpointQuantization | None) -> str | None:

@@ -14,17 +14,19 @@ def parsed(releases: Sequence[str]) -> tuple[Release, ...]:
     return tuple(release for text in releases if (release := Release.parse(text)) is not None)
 
 
-def stand_in(releases: tuple[str, ...], release: Release) -> tuple[int, bool]:
-    """The place of the release that stands for `release`, and whether nothing between them was left unread.
-
-    The newest that is not newer; where that is of an earlier minor release and a later patch of the same
-    minor release was read, that patch, for patches change little.
-    """
+def neighbours(releases: tuple[str, ...], release: Release) -> tuple[int, int]:
+    """The places of the nearest releases that were read, the older and the newer one; twice the same where
+    `release` itself was read, or is newer than all."""
     read = parsed(releases)
-    index = max(0, sum(one <= release for one in read) - 1)
-    if read[index] == release or index == len(read) - 1:
-        return index, True
+    older = max(0, sum(one <= release for one in read) - 1)
+    exact = read[older] == release or older == len(read) - 1
+    return older, older if exact else older + 1
+
+
+def stand_in(releases: tuple[str, ...], release: Release) -> int:
+    """The place of the release that stands for `release`: the newest that is not newer, or, where that is of
+    an earlier minor release and a later patch of the same was read, that patch."""
+    older, newer = neighbours(releases, release)
+    read = parsed(releases)
     minor = release.key[:2]
-    if read[index].key[:2] != minor and read[index + 1].key[:2] == minor:
-        return index + 1, True
-    return index, read[index].key[:2] == minor
+    return newer if read[older].key[:2] != minor and read[newer].key[:2] == minor else older

@@ -33,21 +33,23 @@ def registry_releases() -> tuple[str, ...]:
     return tuple(_data()["releases"])
 
 
-def architecture_row(name: str, index: int, exact: bool) -> ArchitectureRow:
-    """The row of an architecture at `registry_releases()[index]`, which stands for the release in question
-    (`exact`: it is that very release, else the nearest older one)."""
-    changes = _data()["architectures"].get(name, ())
-    letters, following = "-", None
-    for start, text in changes:
+def architecture_row(name: str, older: int, newer: int) -> ArchitectureRow:
+    """The row of an architecture between the releases at two places of `registry_releases()` (the same place
+    twice: that very release). Where the two differ in serving it, nobody can tell."""
+    before, after = _letters(name, older), _letters(name, newer)
+    if "-" not in (before, after):
+        return ArchitectureRow("yes", before)
+    if before == after:
+        return ArchitectureRow("no", "")
+    return ArchitectureRow("unknown", after if before == "-" else before)
+
+
+def _letters(name: str, index: int) -> str:
+    letters = "-"
+    for start, text in _data()["architectures"].get(name, ()):
         if start <= index:
             letters = text
-        elif start == index + 1:
-            following = text
-    if letters == "-":
-        later = not exact and following not in (None, "-")
-        return ArchitectureRow("unknown" if later else "no", "" if following in (None, "-") else following)
-    gone = not exact and following == "-"
-    return ArchitectureRow("unknown" if gone else "yes", letters)
+    return letters
 
 
 def first_served(name: str) -> int | None:
