@@ -114,12 +114,12 @@ def _order(query: AttentionQuery, release: Release, capability: Capability) -> S
         attention = ["FLASH_ATTN", "FLASHINFER", "TRITON_ATTN", "FLEX_ATTENTION"]
         return ["FLASHINFER", "FLASH_ATTN", *attention[2:]] if capability[0] == 10 else attention
     if capability[0] == 10:
-        dense = ["CUTLASS_MLA", "FLASHINFER_MLA"] if not release.at_least("0.17.0") else ["FLASHINFER_MLA"]
+        dense = ["CUTLASS_MLA", "FLASHINFER_MLA"] if not release.at_least("0.16.0") else ["FLASHINFER_MLA"]
         return [*dense, "CUTLASS_MLA", "FLASHMLA", "TRITON_MLA", *_sparse_order(query, release)]
     if capability[0] == 12 and release.at_least("0.24.0"):
         return ["TRITON_MLA", "FLASHINFER_MLA_SPARSE_SM120"]
     sparse = ["FLASHMLA_SPARSE"]
-    if release.at_least("0.24.0"):
+    if release.at_least("0.25.0"):
         sparse.insert(0, "FLASH_ATTN_MLA_SPARSE")
     return ["FLASH_ATTN_MLA", "FLASHMLA", "FLASHINFER_MLA", "TRITON_MLA", *sparse]
 
@@ -163,12 +163,11 @@ def _backend(name: str, query: AttentionQuery, release: Release, capability: Cap
 
 def _flash_attention(query: AttentionQuery, release: Release, capability: Capability) -> Backend:
     width = query.model_head_size or query.head_size
-    if release.at_least("0.27.0"):
-        if capability[0] == 9 and query.kv_cache_dtype in FP8 and width == 512:
-            return Backend("FLASH_ATTN", (FA4_HEAD_512_PAGE,), multiples=False)
-        plain = query.kv_cache_dtype in PLAIN and not (query.sinks or query.soft_cap or query.dcp > 1)
-        if capability[0] == 10 and width == 256 and plain:
-            return Backend("FLASH_ATTN", (FA4_HEAD_256_PAGE,), multiples=False)
+    if release.at_least("0.31.0") and capability[0] == 9 and query.kv_cache_dtype in FP8 and width == 512:
+        return Backend("FLASH_ATTN", (FA4_HEAD_512_PAGE,), multiples=False)
+    plain = query.kv_cache_dtype in PLAIN and not (query.sinks or query.soft_cap or query.dcp > 1)
+    if release.at_least("0.29.0") and capability[0] == 10 and width == 256 and plain:
+        return Backend("FLASH_ATTN", (FA4_HEAD_256_PAGE,), multiples=False)
     if query.hybrid_float32 and not release.at_least("0.24.0"):
         # Larger pages spread NaN from float32 states (0.14.1 and 0.20.2 `flash_attn.py`).
         return Backend("FLASH_ATTN", (16, 32, 64), multiples=False)
@@ -201,7 +200,7 @@ def _takes_dtype(name: str, query: AttentionQuery, release: Release, capability:
         return _takes_fp8(name, dtype, query, release, capability)
     if dtype == "fp8_e5m2":
         if name == "FLASH_ATTN":
-            return not release.at_least("0.24.0") and capability[0] == 9
+            return not release.at_least("0.22.0") and capability[0] == 9
         return name in ("FLASHINFER", "TRITON_ATTN")
     if dtype in PER_TOKEN_HEAD or dtype == "int4_per_token_head":
         since = "0.25.0" if dtype == "int4_per_token_head" else "0.20.0"
@@ -209,7 +208,8 @@ def _takes_dtype(name: str, query: AttentionQuery, release: Release, capability:
     if dtype.startswith("nvfp4"):
         if dtype == "nvfp4_ds_mla":
             return name == "FLASHMLA_SPARSE" and release.at_least("0.30.0") and capability[0] == 10
-        return name == "FLASHINFER" and (capability[0] == 10 or release.at_least("0.27.0"))
+        elsewhere = release.at_least("0.32.0") or not release.at_least("0.25.0")
+        return name == "FLASHINFER" and release.at_least("0.22.0") and (capability[0] == 10 or elsewhere)
     return dtype == "fp8_ds_mla" and name in ("FLASHMLA_SPARSE", "FLASHINFER_MLA_SPARSE_SM120")
 
 
@@ -218,13 +218,14 @@ def _takes_fp8(
 ) -> bool:
     if name == "FLASH_ATTN":
         if capability[0] == 9:
-            # FlashAttention 3, or 4 with heads of 512 (0.27+).
-            return query.head_size <= 256 or (release.at_least("0.27.0") and query.head_size == 512)
+            # FlashAttention 3, or (0.31+) 4 with heads of 512; models that mix widths run 4 throughout.
+            mixed = max(query.model_head_size, query.head_size) > 256
+            return not mixed or (release.at_least("0.31.0") and query.head_size in (256, 512))
         return capability[0] == 10 and release.at_least("0.27.0") and query.head_size <= 128
     if name == "TRITON_MLA":
         return release.at_least("0.17.0")
     if name == "FLASHMLA_SPARSE":
-        return dtype == "fp8" or not release.at_least("0.17.0")
+        return dtype == "fp8" and release.at_least("0.18.0")
     return name not in ("FLASH_ATTN_MLA", "FLEX_ATTENTION", "FLASH_ATTN_MLA_SPARSE")
 
 
@@ -286,7 +287,8 @@ def _on(*majors: int) -> Callable[[AttentionQuery, Release, Capability], str | N
     def check(query: AttentionQuery, release: Release, capability: Capability) -> str | None:
         if majors and capability[0] not in majors:
             return "compute capability not supported"
-        wide = (320, 512, 576) if release.at_least("0.27.0") else (320, 576)
+        wide: tuple[int, ...] = (320, 512, 576) if release.at_least("0.30.0") else (320, 576)
+        wide = wide if release.at_least("0.18.0") else (576,)
         if majors and not query.sparse and query.head_size not in wide:
             return "head_size not supported"
         return None
@@ -297,7 +299,7 @@ def _on(*majors: int) -> Callable[[AttentionQuery, Release, Capability], str | N
 def _flashinfer_mla_check(query: AttentionQuery, release: Release, capability: Capability) -> str | None:
     if capability[0] != 10:
         return "compute capability not supported"
-    widths = (64, 128, 192) if release.at_least("0.20.0") else (128,)
+    widths = (64, 128, 192) if release.at_least("0.19.0") else (128,)
     if release.at_least("0.16.0") and query.nope_width not in widths:
         return f"FlashInfer MLA kernel requires qk_nope_head_dim in {list(widths)}"
     return None

@@ -34,7 +34,7 @@ def cache_dtype(config: EngineConfig) -> str:
     if dtype == "auto" and _declares_fp8(config):
         return "fp8"
     sparse = architecture.is_mla and architecture.integer("index_topk") is not None
-    if sparse and dtype.startswith("fp8") and not release.at_least("0.17.0"):
+    if sparse and dtype.startswith("fp8") and not release.at_least("0.18.0"):
         return "fp8_ds_mla"
     return dtype
 

@@ -74,6 +74,12 @@ def promoted(specs: Specs, release: Release) -> Specs | Refusal:
     return result if merged(every) or same_type(every) else cannot_unify(release)
 
 
+def _forgets(spec: CacheSpec, release: Release) -> bool:
+    """Whether the promoted spec loses its quantisation: windows in 0.20 and 0.21, chunks up to 0.26."""
+    until = "0.27.0" if spec.kind == "ChunkedLocalAttention" else "0.22.0"
+    return not release.at_least(until)
+
+
 def _replaced(specs: Specs, changed: dict[int, CacheSpec]) -> Specs:
     """Every spec by what its equal became (`changed` is by the identity of the first of its equals)."""
     firsts = distinct(specs.values())
@@ -91,6 +97,11 @@ def _promote(spec: CacheSpec, full_sizes: set[int], release: Release) -> CacheSp
     adopts = release.at_least("0.27.0") or spec.kind == "SlidingWindowMLA"
     size = next(iter(full_sizes)) if adopts and len(full_sizes) == 1 else spec.block_size
     changed = spec.changed(kind=kind, block_size=size)
+    if changed.promoted_entry_bytes is not None and _forgets(spec, release):
+        changed = changed.changed(
+            entry_bytes=changed.promoted_entry_bytes, layout=f"{changed.layout}, quantisation forgotten"
+        )
+    changed = changed.changed(promoted_entry_bytes=None)
     if release.at_least("0.24.0") and not release.at_least("0.27.0"):
         # The new spec forgets that its backend strides over padded pages, and so differs from its peers.
         changed = changed.changed(pads_to_any_page=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vllmlint.engine.config import Refusal
 from vllmlint.memory.kv_groups import Group, Specs
 from vllmlint.memory.kv_spec import WINDOW_KINDS, CacheSpec, cdiv, same_type
 from vllmlint.record import record
@@ -32,7 +33,7 @@ class Bucket:
         return len({len(layers) for layers in self.by_page.values()}) == 1
 
 
-def packed_groups(specs: Specs, release: Release) -> list[Group]:
+def packed_groups(specs: Specs, release: Release) -> list[Group] | Refusal:
     """The groups of a block-outermost layout, in vLLM's order."""
     if release.at_least("0.29.0"):
         return _current_groups(specs)
@@ -123,7 +124,7 @@ def _split(bucket: Bucket, count: int, specs: Specs) -> list[Group]:
     return groups
 
 
-def _early_groups(specs: Specs) -> list[Group]:
+def _early_groups(specs: Specs) -> list[Group] | Refusal:
     """0.20.2 to 0.28: the latent caches, then windows by block size and window, padded to their pages."""
     latent = _bucket([at for at, spec in specs.items() if spec.kind == "MLAAttention"], specs)
     windows: dict[tuple[int, int | None], list[int]] = {}
@@ -132,6 +133,9 @@ def _early_groups(specs: Specs) -> list[Group]:
             windows.setdefault((spec.block_size, spec.window), []).append(at)
     pages = sorted(latent.by_page)
     padded = dict(specs)
+    if max(spec.page_bytes for spec in specs.values()) > pages[-1]:
+        message = "AssertionError: the page of a window exceeds every page of the latent caches"
+        return Refusal("kv-pages-cannot-be-unified", message, "groups", ("block_size",))
     for layers in windows.values():
         for at in layers:
             fitting = min(page for page in pages if page >= specs[at].page_bytes)

@@ -39,7 +39,9 @@ class CacheSpec:
     replaces the page size where pages were made equal. `window` is the sliding window or the chunk in
     tokens (of a full spec: the window that compute still has). `state_blocks` are the blocks one request
     holds of a Mamba spec. `layout` tells specs apart that vLLM would not merge though their pages are
-    equal (heads, widths, dtype). `stride_bytes`: blocks of a packed layout are this far apart or a
+    equal (heads, widths, dtype). `promoted_entry_bytes`: what an entry takes once
+    an early release has made the window a full cache and forgotten its quantisation (None: the same).
+    `stride_bytes`: blocks of a packed layout are this far apart or a
     multiple of it.
     """
 
@@ -52,6 +54,7 @@ class CacheSpec:
     window: int | None = None
     state_blocks: int = 0
     pads_to_any_page: bool = True
+    promoted_entry_bytes: int | None = None
     stride_bytes: int = 1
 
     @property

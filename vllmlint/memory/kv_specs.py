@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from math import lcm
 
-from vllmlint.engine.attention import AttentionQuery, Backend, NoBackend, choose_backend, named_backend
+from vllmlint.engine.attention import PLAIN, AttentionQuery, Backend, NoBackend, choose_backend, named_backend
 from vllmlint.engine.config import EngineConfig, Refusal
 from vllmlint.memory.kv_dtype import (
     V4_PACKED_BYTES,
@@ -212,11 +212,14 @@ def _early_block_size(config: EngineConfig, block_size: int) -> int:
         return block_size
     capability = config.gpu.compute_capability or (9, 0)
     sparse = config.architecture.integer("index_topk") is not None
-    cutlass = capability[0] == 10 and (not sparse or not config.release.at_least("0.12.0"))
-    if cutlass and block_size % 128:
-        block_size = 128
-    if not cutlass and capability[0] == 9 and block_size % 64:
-        block_size = 64
+    if capability[0] == 10 and (not sparse or not config.release.at_least("0.12.0")):
+        wide = config.architecture.integer("qk_nope_head_dim") == 128
+        if config.release.at_least("0.16.0") and wide:  # FlashInfer's kernel, else CUTLASS's
+            block_size = block_size if block_size == 32 or block_size % 64 == 0 else 64
+        elif config.release.at_least("0.10.0"):
+            block_size = block_size if block_size % 128 == 0 else 128
+    elif capability[0] == 9:
+        block_size = block_size if block_size % 64 == 0 else 64
     return 64 if sparse else block_size
 
 
@@ -255,7 +258,7 @@ def _latent_dtype(config: EngineConfig, dtype: str) -> str:
     """FlashMLA's sparse kernel stores fp8 in a layout of its own."""
     sparse = config.architecture.integer("index_topk") is not None
     capability = config.gpu.compute_capability or (9, 0)
-    packs = capability[0] == 9 or not config.release.at_least("0.17.0")
+    packs = capability[0] == 9 or not config.release.at_least("0.18.0")
     return "fp8_ds_mla" if sparse and dtype == "fp8" and packs else dtype
 
 
@@ -268,19 +271,38 @@ def _spec(
     layout = f"{layer.num_kv_heads} heads of {layer.head_size} and {layer.head_size_v}"
     if layer.kind in ("mla", "indexer"):
         return CacheSpec("MLAAttention", block_size, entry, layout)
+    forgetful = _forgetful_entry(config, layer)
     if layer.kind == "chunked":
-        return CacheSpec("ChunkedLocalAttention", block_size, entry, layout, window=layer.window)
+        return CacheSpec(
+            "ChunkedLocalAttention",
+            block_size,
+            entry,
+            layout,
+            window=layer.window,
+            promoted_entry_bytes=forgetful,
+        )
     if layer.kind == "sliding":
         size = _window_block_size(config, backend, block_size)
-        return CacheSpec("SlidingWindow", size, entry, layout, window=layer.window)
+        return CacheSpec(
+            "SlidingWindow", size, entry, layout, window=layer.window, promoted_entry_bytes=forgetful
+        )
     return CacheSpec("FullAttention", block_size, entry, layout)
 
 
+def _forgetful_entry(config: EngineConfig, layer: CacheLayer) -> int | None:
+    """What a token takes without the scales of a quantised cache (`KVQuantMode`, 0.20 on)."""
+    dtype = cache_dtype(config)
+    if not config.release.at_least("0.20.0") or dtype in PLAIN:
+        return None
+    heads = max(1, layer.num_kv_heads // config.tensor_parallel_size)
+    return heads * (layer.head_size + layer.head_size_v)
+
+
 def _window_block_size(config: EngineConfig, backend: Backend | None, block_size: int) -> int:
-    """Windows choose their block: the smallest kernel block in 0.26, as much of the block as fits later."""
+    """Windows choose their block: the smallest kernel block in 0.26 to 0.29, as much as fits later."""
     if backend is None or not config.release.at_least("0.26.0"):
         return block_size
-    if not config.release.at_least("0.27.0"):
+    if not config.release.at_least("0.30.0"):
         return backend.smallest
     if backend.multiples:
         return max(max(size, block_size // size * size) for size in backend.sizes)
@@ -323,6 +345,12 @@ def _v4_plan(config: EngineConfig, layers: tuple[CacheLayer, ...]) -> CachePlan 
         message = f"DeepseekV4 fp8_ds_mla layout only supports fp8 kv-cache, got {dtype}."
         return Refusal("v4-cache-dtype", message, "model", ("kv_cache_dtype",))
     block_size = config.user_block_size or V4_BLOCK_SIZE
+    sparsest = max(layer.compress_ratio for layer in layers)
+    if block_size < sparsest:
+        message = (
+            f"a block of {block_size} tokens holds no entry of a cache with one entry a {sparsest} tokens"
+        )
+        return Refusal("v4-block-size", message, "groups", ("block_size",))
     made = {layer.shape: _v4_spec(layer, block_size) for layer in layers}
     specs = {at: made[layer.shape] for at, layer in enumerate(layers)}
     return CachePlan(specs, block_size, ("FLASHMLA_SPARSE_DSV4",), packed_layout=True)
