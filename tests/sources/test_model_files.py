@@ -75,10 +75,17 @@ def test_a_directory_of_the_models_name_beside_a_manifest(tmp_path: Path, model:
     put(tmp_path / "Llama-3.1-8B-Instruct", config__json=CONFIG)
     found = files_beside(str(tmp_path), model)
     assert found is not None
-    put(tmp_path / "meta-llama" / "Llama-3.1-8B-Instruct", config__json="{}")
+    put(tmp_path / "meta-llama" / "Llama-3.1-8B-Instruct", config__json='{"model_type": "near"}')
     nearer = files_beside(str(tmp_path), model)
     assert nearer is not None
-    assert nearer.config == "{}"
+    assert nearer.config == '{"model_type": "near"}'
+
+
+def test_another_programs_directory_of_that_name_is_not_the_models(tmp_path: Path) -> None:
+    put(tmp_path / "llama", config__json='{"port": 8080}')
+    assert files_beside(str(tmp_path), "/models/llama") is None
+    (tmp_path / "llama" / "config.json").write_bytes(b"\xff")
+    assert files_beside(str(tmp_path), "/models/llama") is None
 
 
 def test_a_name_does_not_lead_out_of_the_directory(tmp_path: Path) -> None:

@@ -63,15 +63,10 @@ def declared_files(config: str, contract_directory: str) -> ModelFiles:
 
 def files_beside(directory: str, model: str) -> ModelFiles | None:
     """The files in a directory of the model's own name beside a manifest: `org/name`, `name`, or the last
-    part of a path; None where there is none. What cannot be read is not there."""
-    for name in _directory_names(model):
-        place = os.path.join(directory, *name)
-        if os.path.isfile(os.path.join(place, CONFIG_FILE)):
-            try:
-                return read_model_files(place)
-            except SourceError:
-                continue
-    return None
+    part of a path; None where there is none. What cannot be read, and another program's config.json, is
+    not there."""
+    places = (os.path.join(directory, *name) for name in _directory_names(model))
+    return next((files for place in places if (files := loose_files(place)) is not None), None)
 
 
 def loose_files(directory: str) -> ModelFiles | None:
