@@ -48,6 +48,15 @@ def test_activation_of_0_19_as_logged(
     assert terms.non_torch.gib.low <= other <= terms.non_torch.gib.high + 0.1, name
 
 
+@pytest.mark.parametrize(
+    ("hidden", "logged"), [(2560, 3.89), (3840, 3.94), (5376, 3.99)], ids=["4b", "12b", "27b"]
+)
+def test_encoder_leaves_outputs_and_pixels(hidden: int, logged: float) -> None:
+    """Gemma-3 on H100, 0.19.0: 32 images of 3 x 896 x 896 pixels and 256 tokens stay beside the sampler."""
+    one = config({**GEMMA_27B, "hidden_size": hidden, "intermediate_size": 4 * hidden}, "0.19.0")
+    assert profile_terms(one).logged_activation_gib(one).mid == pytest.approx(logged, abs=0.03)
+
+
 def test_expert_workspace_stays_and_adds() -> None:
     """Qwen3-30B-A3B: 2.68 GiB in 0.19.0 (workspace kept), 5.58 GiB in 0.10.2 (sampler alone)."""
     new, old = config(QWEN3_30B, "0.19.0"), config(QWEN3_30B, "0.10.2")

@@ -27,6 +27,8 @@ _CHUNK_OLD, _CHUNK_NEW = 32768, 16384
 _MLA_WORKSPACE_TOKENS = 65536
 #: Bytes a token of the sparse indexer's gathered keys, and how many times M they are held.
 _INDEXER_BYTES, _INDEXER_FACTOR = 132, 40
+#: Methods whose kernels write the weights out in 16 bit before a large product.
+_DEQUANTISED = frozenset({"awq", "gptq", "bitsandbytes"})
 #: Activations that a cold compilation keeps beside the copy of the embedding table, GiB.
 _COLD_EXTRA = (0.02, 0.08, 0.25)
 
@@ -105,6 +107,14 @@ def attention_extra(config: EngineConfig) -> float:
     return extra / GIB
 
 
+def dequantised_matrix(config: EngineConfig, sizes: Dimensions) -> float:
+    """GiB of one weight matrix that kernels without a fused product write out in 16 bit for large batches:
+    awq and gptq beside Marlin, and bitsandbytes; the gate and up projections are the widest."""
+    if config.quantization not in _DEQUANTISED:
+        return 0.0
+    return sizes.mlp * 2 / 3 * sizes.hidden * sizes.element_bytes / GIB
+
+
 def forward_peak(config: EngineConfig, sizes: Dimensions, stage: int) -> tuple[Band, str]:
     """GiB of one forward pass of the whole batch without the experts' workspace, and the formula."""
     tokens, width = config.max_num_batched_tokens, max(sizes.mlp, sizes.attention)
@@ -113,6 +123,7 @@ def forward_peak(config: EngineConfig, sizes: Dimensions, stage: int) -> tuple[B
     quantised = 0.0
     if config.quantization is not None and "fp8" in config.quantization:
         quantised = sizes.mlp / 3  # the activation's fp8 copy: one byte an element
+    extra += dequantised_matrix(config, sizes)
     received = 0
     if stage > 0:
         received = 2 * sizes.hidden  # hidden states and residual from the stage before
@@ -125,7 +136,7 @@ def forward_peak(config: EngineConfig, sizes: Dimensions, stage: int) -> tuple[B
         f"forward: {tokens} tokens x {sizes.element_bytes} B x ({width:g} + {copies[1]:g} x {sizes.hidden})"
     )
     if extra:
-        formula += f" + MLA prefill {extra:.2f} GiB"
+        formula += f" + MLA prefill, dequantised weights {extra:.2f} GiB"
     return Band(bounds[0], bounds[1], bounds[2], "tensors alive at the peak"), formula
 
 

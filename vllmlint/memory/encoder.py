@@ -19,6 +19,7 @@ from vllmlint.record import record
 #: Tokens of one image at the processor's largest size: max_pixels of the Qwen-VL processors, 16384 merged
 #: patches (log: "budget of 16384 tokens, and profiled with 1 image items").
 _QWEN_TOKENS = 16384
+_QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen2_5_omni", "qwen3_vl", "qwen3_5", "qwen3_omni")
 #: Towers with a gated MLP: gate, up and their product live at once.
 _GATED = ("qwen2_5_vl", "qwen2_5_omni", "mistral3", "pixtral", "glm4v")
 #: Modalities whose limits switch the encoder off when all are 0.
@@ -93,10 +94,15 @@ def _reads_video(model: ModelArchitecture) -> bool:
     return model.text("model_type").startswith(("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5", "glm4v"))
 
 
+def is_qwen(model: ModelArchitecture) -> bool:
+    """Whether the processor is one of the Qwen-VL families, which cut images into patches themselves."""
+    return model.text("model_type").startswith(_QWEN)
+
+
 def largest_item(model: ModelArchitecture, budget: int) -> EncoderItem:
     """The largest item of a family's processor; for families not in the table the budget itself."""
     kind, tower = model.text("model_type"), model.part("vision_config")
-    if kind.startswith(("qwen2_vl", "qwen2_5_vl", "qwen2_5_omni", "qwen3_vl", "qwen3_5", "qwen3_omni")):
+    if is_qwen(model):
         merge = _number(tower, "spatial_merge_size", 2) ** 2
         return EncoderItem(_QWEN_TOKENS, _QWEN_TOKENS * merge, True)
     patch = max(1, _number(tower, "patch_size", 14))
@@ -126,12 +132,37 @@ def _number(part: Mapping[str, Any], name: str, default: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else default
 
 
+def layer_width(model: ModelArchitecture, hidden: int, inner: int, split: int) -> float:
+    """Elements for one patch at the widest moment of a layer, its matrices cut over `split` ranks.
+
+    Attention: queries, keys, values, their rotated copies and the output (6 h cut), beside residual, norm
+    and projection (3 h). MLP: both activations (2 i cut) beside residual and norm, or with a gate the
+    gate, up and their product (3 i cut) beside residual, norm and output.
+    """
+    attention = 6 * hidden / split + 3 * hidden
+    gated = model.text("model_type").startswith(_GATED)
+    mlp = (
+        3 * inner / split + 3 * hidden
+        if gated
+        else max(2 * inner / split + 2 * hidden, inner / split + 3 * hidden)
+    )
+    return max(attention, mlp)
+
+
+def _patch_values(model: ModelArchitecture) -> int:
+    """Pixel values that make one patch: three channels, and two frames for the Qwen-VL families."""
+    tower = model.part("vision_config")
+    return 3 * _number(tower, "patch_size", 14) ** 2 * _number(tower, "temporal_patch_size", 1)
+
+
 def encoder_cost(config: EngineConfig, sizes: Dimensions, stage: int) -> EncoderCost:
     """The encoder's peak and its outputs on the first pipeline stage; nothing elsewhere.
 
-    Peak = items x patches x bytes x (2 i + 4 h), with a gated MLP x (3 i + 3 h): gate, up, product, and
-    input, residual, output. The MLP is cut over the tensor parallel ranks unless `--mm-encoder-tp-mode
-    data`. Outputs = items x tokens x H, expanded to the whole budget in 0.11-0.12.
+    Peak = items x patches x bytes x the widest moment of a layer, beside the pixels. Outputs = items x
+    tokens x H (expanded to the whole budget in 0.11-0.12) stay, and so do the pixels that went in: the
+    activation of Gemma-3 4B, 12B, 27B and Mistral-Small in 0.19.0 logs holds both to 0.01 GiB. The
+    Qwen-VL families hand over patches; a 0.19.0 log of Qwen3.5-27B leaves no room for them, nor quite
+    for the outputs.
     """
     if stage != 0 or not encoder_is_profiled(config):
         return NO_ENCODER
@@ -144,13 +175,13 @@ def encoder_cost(config: EngineConfig, sizes: Dimensions, stage: int) -> Encoder
     inner = _number(tower, "intermediate_size", 0) or _number(tower, "mlp_ratio", 0) * hidden
     inner = inner or _DEFAULT_INTERMEDIATE * hidden // _DEFAULT_HIDDEN
     split = 1 if config.request.settings.get("mm_encoder_tp_mode") == "data" else config.tensor_parallel_size
-    gated = config.architecture.text("model_type").startswith(_GATED)
-    inners, hiddens = (3, 3) if gated else (2, 4)
-    width = inners * inner / split + hiddens * hidden
-    peak = items * item.patches * sizes.element_bytes * width / GIB
+    width = layer_width(config.architecture, hidden, inner, split)
+    pixels = items * item.patches * _patch_values(config.architecture) * sizes.element_bytes / GIB
+    peak = items * item.patches * sizes.element_bytes * width / GIB + pixels
     expanded = at_least(config.release, 0, 11) and before(config.release, 0, 13)
     each = budget if expanded else item.tokens
     held = items * each * sizes.hidden * sizes.element_bytes / GIB
+    patches_given = is_qwen(config.architecture)
     low = _LOW_SHARE if item.sure else 0.1
     high = _HIGH_SHARE if item.sure else 2.0
     reason = (
@@ -158,8 +189,9 @@ def encoder_cost(config: EngineConfig, sizes: Dimensions, stage: int) -> Encoder
     )
     formula = (
         f"encoder: {items} x {item.patches} patches x {sizes.element_bytes} B"
-        f" x ({inners} x {inner}/{split} + {hiddens} x {hidden})"
+        f" x {width:g} + pixels {pixels:.3f} GiB"
         f"; outputs {items} x {each} x {sizes.hidden} x {sizes.element_bytes} B"
     )
-    outputs = Band(held if item.sure else 0.0, held, held, "")
+    sure = item.sure and not patches_given
+    outputs = Band(held + pixels if sure else 0.0, held + (0.0 if patches_given else pixels), held + pixels)
     return EncoderCost(Band(peak * low, peak, peak * high, reason), outputs, formula)
