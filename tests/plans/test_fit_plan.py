@@ -130,6 +130,21 @@ def test_suggestions_meet_the_goal_when_worked_out_again() -> None:
     assert plan_subject(longer, short.gpu).verdict != "fits"
 
 
+def test_a_gpu_is_named_where_nothing_tells_it() -> None:
+    nowhere = plan_subject(subject_of(LLAMA), None)
+    assert nowhere.verdict == "unknown"
+    (one,) = suggest(nowhere, None, [gpu(24.0, "s"), gpu(96.0, "l"), gpu(42.0, "m")])
+    assert one.change == "GPU m (42.00 GiB)"
+    doubtful = dataclasses.replace(subject_of(LLAMA), problems=("?",))
+    assert suggest(plan_subject(doubtful, None), None, [gpu(96.0)]) == ()
+
+
+def test_a_release_that_nobody_described() -> None:
+    found = plan_subject(subject_of(LLAMA, "0.4.1"), gpu(80.0))
+    assert (found.verdict, found.memory) == ("unknown", None)
+    assert "0.4.1 is older than 0.6.0" in found.reason
+
+
 def test_cheap_levers_come_first() -> None:
     changes = [one.change for one in suggest(plan(40.0), None, ())]
     assert changes[:3] == ["--max-num-seqs 128", "--max-model-len 15360", "--gpu-memory-utilization 0.93"]

@@ -11,6 +11,8 @@ from vllmlint.memory.plan import MemoryPlan, Verdict, plan_memory
 from vllmlint.plans.fit_subject import FitSubject, flag
 from vllmlint.record import record
 
+#: The first release that vllm-memory.md is about.
+_OLDEST = "0.6.0"
 #: Vendors of GPUs whose memory vLLM profiles as vllm-memory.md describes.
 _VENDORS = frozenset({"nvidia", "amd"})
 
@@ -35,6 +37,9 @@ def plan_subject(subject: FitSubject, gpu: Gpu | None, pool: str | None = None) 
     """What becomes of a subject on a GPU; `unknown` with the reason where that cannot be told."""
     if subject.architecture is None:
         return FitPlan(subject, gpu, pool, None, "unknown", subject.model_problem)
+    if not subject.release.at_least(_OLDEST):
+        reason = f"vLLM {subject.release} is older than {_OLDEST}, the first release that is described"
+        return FitPlan(subject, gpu, pool, None, "unknown", reason)
     if gpu is None:
         return FitPlan(subject, None, pool, None, "unknown", "the manifest does not tell which GPU it gets")
     if gpu.memory_gib is None:

@@ -57,7 +57,7 @@ def plan_data(
         "verdict": plan.verdict,
         "reason": plan.reason,
         "dominant": list(memory.dominant) if memory is not None else [],
-        "assumptions": list(subject.assumptions),
+        "assumptions": [*subject.assumptions, *_doubts(memory)],
         "suggestions": [
             {"change": one.change, "effect": one.effect, "settings": dict(one.settings), "goal": one.goal}
             for one in suggestions
@@ -66,6 +66,11 @@ def plan_data(
     if explain:
         data["terms"] = [term for stage in stages for term in _terms(stage)]
     return data
+
+
+def _doubts(memory: MemoryPlan | None) -> Sequence[str]:
+    """What vLLM's configuration could not be told and was taken as it usually is."""
+    return memory.config.doubts if memory is not None and memory.config is not None else ()
 
 
 def _server(server: Server | None) -> dict[str, Any] | None:

@@ -42,11 +42,14 @@ def suggest(plan: FitPlan, concurrency: int | None, others: Sequence[Gpu]) -> tu
     """Changes that make a plan meet the goal, in the order of what they cost (vllm-memory.md 6): fewer
     requests in a batch, a shorter length, more of the memory, a smaller cache, more GPUs, another GPU.
 
-    Empty where the goal is met already, and where something else than memory is in doubt.
+    Empty where the goal is met already, and where something else than memory is in doubt. Where nothing
+    tells the GPU: the one with the least memory that is enough.
     """
+    goal = "fits" if concurrency is None else f"holds {concurrency} requests of full length"
+    if plan.gpu is None and plan.subject.architecture is not None and not plan.subject.problems:
+        return tuple(_elsewhere(plan, concurrency, others, goal))
     if plan.gpu is None or plan.memory is None or plan.verdict == "unknown" or meets(plan, concurrency):
         return ()
-    goal = "fits" if concurrency is None else f"holds {concurrency} requests of full length"
     found: list[Suggestion] = []
     for changes in (
         _batch(plan),
