@@ -25,6 +25,16 @@ Verdict = Literal["fits", "does-not-fit", "depends", "unknown"]
 Part = Literal["weights", "activation", "buffers", "non_torch", "cuda_graph"]
 PARTS: tuple[Part, ...] = ("weights", "activation", "buffers", "non_torch", "cuda_graph")
 GIB = 1 << 30
+#: Settings that count something there must be at least one of.
+_COUNTS = (
+    "tensor_parallel_size",
+    "pipeline_parallel_size",
+    "data_parallel_size",
+    "decode_context_parallel_size",
+    "prefill_context_parallel_size",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+)
 
 
 @record
@@ -138,14 +148,28 @@ def plan_memory(request: EngineRequest) -> MemoryPlan:
 
     `unknown` where the model's weights or caches cannot be worked out; the reason says why.
     """
-    resolved = resolve(request)
+    resolved = _impossible(request) or resolve(request)
     if isinstance(resolved, Refusal):
         return MemoryPlan(None, "does-not-fit", resolved.message, resolved)
     return plan_config(resolved)
 
 
+def _impossible(request: EngineRequest) -> Refusal | None:
+    """Sizes that no release takes: vLLM validates them before anything else (`ge=1` in its configs)."""
+    for name in _COUNTS:
+        value = request.settings.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value < 1:
+            return Refusal("size-below-one", f"{name} must be at least 1, not {value}", "config", (name,))
+    if request.settings.get("max_model_len") == 0:
+        return Refusal("size-below-one", "max_model_len must not be 0", "config", ("max_model_len",))
+    return None
+
+
 def plan_config(config: EngineConfig) -> MemoryPlan:
     """The same for a configuration that is resolved already."""
+    layers = config.architecture.num_hidden_layers
+    if layers is not None and config.pipeline_parallel_size > layers:
+        return MemoryPlan(config, "unknown", f"a pipeline of more stages than the {layers} layers")
     try:
         parts = [_parts(config, stage) for stage in range(config.pipeline_parallel_size)]
     except WeightsUnknownError as error:
