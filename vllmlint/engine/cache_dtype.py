@@ -26,8 +26,11 @@ def hooked_cache_dtype(given: Given, model: ModelClass, dtype: str) -> str:
     """What the model's own hook makes of it (`vllm/model_executor/models/config.py`, 0.33.0)."""
     capability = given.gpu.compute_capability
     blackwell = capability is not None and capability[0] == 10
-    if model.name == "DeepseekV32ForCausalLM" and dtype == "bfloat16":
-        return "auto"
+    if model.name == "DeepseekV32ForCausalLM" and given.since("0.11.0"):
+        if dtype == "bfloat16":
+            return "auto"
+        if dtype.startswith("fp8") and not given.since("0.18.0"):
+            return "fp8_ds_mla"
     if model.name == "GlmMoeDsaForCausalLM" and dtype == "auto" and blackwell and given.since("0.32.0"):
         return "fp8_e4m3"
     if (
@@ -53,9 +56,9 @@ def check_cache_dtype(given: Given, cache_dtype: str, dtype: str) -> None:
 
 
 def check_nvfp4_mla(given: Given, cache_dtype: str) -> None:
-    """Plain nvfp4 has no layout for latent attention (`validate_nvfp4_kv_cache_with_mla`, 0.20.0 on)."""
+    """Plain nvfp4 has no layout for latent attention (`validate_nvfp4_kv_cache_with_mla`, 0.21.0 on)."""
     plain = cache_dtype.startswith("nvfp4") and not cache_dtype.endswith("_ds_mla")
-    if plain and given.architecture.is_mla and given.since("0.20.0"):
+    if plain and given.architecture.is_mla and given.since("0.21.0"):
         raise RefusedError(
             "nvfp4-kv-cache-with-mla",
             "nvfp4 KV cache is not supported with MLA (Multi-head Latent Attention) backends.",

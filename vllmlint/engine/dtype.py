@@ -12,12 +12,16 @@ _NAMES = {
     "float32": "float32",
     "bfloat16": "bfloat16",
 }
-#: Model types that vLLM does not run in float16 (`_FLOAT16_NOT_SUPPORTED_MODELS`, 0.9.0 on).
-_NO_FLOAT16 = frozenset({"gemma2", "gemma3", "gemma3_text", "glm4", "plamo2"})
+#: Model types that vLLM does not run in float16 (`_FLOAT16_NOT_SUPPORTED_MODELS`, 0.9.1 on).
+_NO_FLOAT16 = frozenset({"gemma2", "gemma3", "gemma3_text", "glm4"})
+#: Another one, until 0.26.
+_NO_FLOAT16_ONCE, _ONCE_UNTIL = frozenset({"plamo2"}), "0.27.0"
 #: The first compute capability with bfloat16 (`CudaPlatform.supported_dtypes`).
 AMPERE = 80
 #: Before this release a float32 checkpoint ran in float16, and no family refused float16.
-_FAMILIES_REFUSE_SINCE = "0.9.0"
+_FAMILIES_REFUSE_SINCE = "0.9.1"
+#: From this release on a dtype that the GPU lacks is replaced; before, the worker refused it.
+_FALLS_BACK_SINCE = "0.9.0"
 
 
 def config_dtype(given: Given) -> str:
@@ -35,7 +39,8 @@ def resolve_dtype(given: Given, pooling: bool) -> str:
     bfloat16 asked for on an older GPU is not refused here but by the worker (`device.py`).
     """
     asked = (given.text("dtype") or "auto").lower()
-    refusing = given.since(_FAMILIES_REFUSE_SINCE) and _whole_type(given) in _NO_FLOAT16
+    families = _NO_FLOAT16 if given.since(_ONCE_UNTIL) else _NO_FLOAT16 | _NO_FLOAT16_ONCE
+    refusing = given.since(_FAMILIES_REFUSE_SINCE) and _whole_type(given) in families
     dtype = _automatic(given, pooling, refusing) if asked == "auto" else _NAMES.get(asked, asked)
     if dtype == "float16" and refusing:
         raise RefusedError(
@@ -53,11 +58,12 @@ def _whole_type(given: Given) -> str:
 
 def _automatic(given: Given, pooling: bool, refusing: bool) -> str:
     stated = config_dtype(given)
-    if not given.since(_FAMILIES_REFUSE_SINCE):
-        return "float16" if stated == "float32" else stated
     supported = ["bfloat16", "float16", "float32"]
     if given.capability is not None and given.capability < AMPERE:
         supported.remove("bfloat16")
+    if not given.since(_FAMILIES_REFUSE_SINCE):
+        dtype = "float16" if stated == "float32" else stated
+        return dtype if dtype in supported or not given.since(_FALLS_BACK_SINCE) else supported[0]
     if refusing:
         supported.remove("float16")
     preferred = "float16" if pooling and "float16" in supported else supported[0]

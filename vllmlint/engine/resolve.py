@@ -191,7 +191,7 @@ def _utilization(given: Given) -> float:
     asked = given.number("gpu_memory_utilization")
     if asked is None:
         return HIGHER_UTILIZATION if given.since(HIGHER_SINCE) else UTILIZATION
-    if not 0 < asked <= 1:
+    if asked > 1 or (asked <= 0 and given.since("0.11.1")):
         raise RefusedError(
             "gpu-memory-utilization-range",
             f"gpu_memory_utilization should be greater than 0 and less than or equal to 1, not {asked:g}",

@@ -30,7 +30,7 @@ def resolve_async_scheduling(
         return True
     if asked is False or engine == "v0" or not given.since(ASYNC_DEFAULT):
         return False
-    if runner == "pooling" and given.since("0.16.0"):
+    if runner == "pooling" and given.since("0.20.0"):
         return False
     return not obstacle
 
@@ -51,7 +51,7 @@ def _obstacle(given: Given, engine: ModelRunner, speculation: Speculation) -> st
         methods.add("dspark")
     if given.since("0.33.0") or (given.choice("async_scheduling") and given.since("0.16.0")):
         methods.add("draft_model")
-    if not given.since("0.16.0"):
+    if not given.since("0.18.0"):
         methods.discard("ngram_gpu")
     if speculation.method and speculation.method not in methods:
         return f"{speculation.method}-based speculative decoding"
