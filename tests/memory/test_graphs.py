@@ -80,6 +80,7 @@ def test_second_runner_estimates_nothing_before_0_29(version: str, charged: bool
     ("fields", "version", "changes", "logged"),
     [
         (LLAMA_8B, "0.17.1", {"max_num_seqs": 256}, 0.50),
+        (LLAMA_8B, "0.19.0", {}, 0.91),
         (QWEN3_30B, "0.15.0", {"max_num_seqs": 1024}, 1.04),
         (QWEN3_30B, "0.26.0", {"max_num_seqs": 16, "max_cudagraph_capture_size": 32}, 0.11),
         (LLAMA_8B, "0.31.0", {"max_num_seqs": 256, "model_runner": "v2"}, 0.23),

@@ -139,6 +139,13 @@ def test_failures_and_their_stage(line: str, kind: str, stage: str) -> None:
     assert (failure.kind, failure.stage) == (kind, stage)
 
 
+def test_graph_pool_line_of_0_19() -> None:
+    log = read_startup_log(
+        "CUDA graph pool memory: 0.91 GiB (actual), 0.84 GiB (estimated), difference: 0.07 GiB (7.7%)."
+    )
+    assert (log.graph_gib, log.graph_estimate_gib) == (0.91, 0.84)
+
+
 def test_usage_line_is_no_failure() -> None:
     """The usage line begins like the refusal: "Free memory on device (…) on startup."."""
     assert read_startup_log(V1_0_31).failure is None

@@ -9,12 +9,14 @@ from vllmlint.memory.sampler import at_least, before
 from vllmlint.record import record
 
 #: MiB that one captured graph costs for each layer: 0.17 to 0.41 in logs of full start-ups (Llama-3.1-8B
-#: 0.50 GiB for 86 graphs of 32 layers, Phi-3 0.46 for 86 of 32, Qwen3-30B-A3B 1.04 for 86 of 48,
-#: Qwen3-235B 2.60 for 67 of 94 with TP 8). The driver keeps node and kernel parameters of every layer.
-_MIB_PER_LAYER = (0.08, 0.2, 0.4)
+#: 0.50 GiB for 86 graphs of 32 layers on A100, 0.91 for 102 on H100, Phi-3 0.46 for 86 of 32, Qwen3-30B-A3B
+#: 1.04 for 102 of 48, Qwen3-235B 2.60 for 67 of 94 with TP 8). The driver keeps node and kernel parameters of
+#: every layer.
+_MIB_PER_LAYER = (0.08, 0.22, 0.42)
 #: The second runner captures into one pool: 0.23 GiB for 86 graphs of 32 layers (0.31.0).
 _MIB_PER_LAYER_V2 = (0.05, 0.13, 0.3)
-#: The estimate counts every graph as dear as the second largest, 1.4 to 3.4 times the real amount.
+#: The estimate counts every graph as dear as the second largest: 0.9 times the real amount (0.84 for 0.91 GiB
+#: in a 0.19.0 log) to 3.4 times.
 _ESTIMATE_FACTOR = 1.3
 #: Estimates for mixture-of-experts and hybrid models run away on some kernels (one of 118 GiB is on record):
 #: the bound cannot be tight. With experts and speculation the first runner's second sample of a mode holds

@@ -23,8 +23,9 @@ _DOWNLOAD_RATES = (0.05, 0.3, 1.0)
 #: in logs of 0.19 and early V1); a warm cache takes 3 to 10 s.
 _COMPILE = (3.0, 12.0, 60.0)
 _COMPILE_PER_LAYER = (0.0, 0.4, 1.5)
-#: One graph: 0.1 to 0.4 s in logs ("Graph capturing finished in 9 secs" for 86, 14 s for 35 in V0).
-_CAPTURE = (0.05, 0.15, 0.5)
+#: One graph: 0.03 to 0.4 s in logs ("Graph capturing finished in 3 secs" for 102 in 0.19.0, 9 s for 86, 14 s
+#: for 35 in V0).
+_CAPTURE = (0.02, 0.12, 0.5)
 #: Profile run and kernel warm-up; block-quantised fp8 on Hopper and newer compiles DeepGEMM kernels too.
 _WARM_UP = Band(1.0, 4.0, 20.0, "kernel warm-up")
 _DEEP_GEMM = Band(0.0, 20.0, 300.0, "DeepGEMM compiles its kernels once")

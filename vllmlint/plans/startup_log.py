@@ -54,11 +54,15 @@ LINES: dict[str, tuple[re.Pattern[str], ...]] = {
     "kv_tokens": (re.compile(rf"(?:GPU|CUDA|GPU \+ host) KV cache size: {_COUNT} tokens"),),
     "gpu_blocks": (re.compile(rf"# (?:GPU|CUDA|cuda) blocks: {_COUNT}"),),
     "max_concurrency": (re.compile(rf"Maximum concurrency for {_COUNT} tokens per request: {_NUMBER}x"),),
-    "graph_estimate_gib": (re.compile(rf"Estimated CUDA graph memory: {_GIB}"),),
+    "graph_estimate_gib": (
+        re.compile(rf"Estimated CUDA graph memory: {_GIB}"),
+        re.compile(rf"CUDA graph pool memory: .*?{_GIB} \(estimated\)"),
+    ),
     # "Graph capturing finished in 12 secs." says no amount before 0.6.4
     "graph_gib": (
         re.compile(rf"Graph capturing finished in [\d.]+ secs, took {_GIB}"),
         re.compile(rf"{_GIB} for CUDAGraph memory"),
+        re.compile(rf"CUDA graph pool memory: {_GIB} \(actual\)"),
     ),
     "total_gib": (
         re.compile(rf"total_gpu_memory[\s(=]+{_GIB}"),
