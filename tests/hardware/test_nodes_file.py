@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ LIST = {
         json.dumps({"items": LIST["items"], "kind": "NodeList", "apiVersion": "v1"}),
         json.dumps(node("a")) + "\n" + json.dumps(node("b")) + "\n",
         json.dumps([node("a"), node("b")]),
+        json.dumps({"version": 1234, **LIST, "more": 5678}),
         "\ufeff" + json.dumps(LIST),
         "apiVersion: v1\nkind: List\nitems:\n- {kind: Node, metadata: {name: a}}\n- {metadata: {name: b}}\n",
         "kind: Node\nmetadata: {name: a}\n---\nkind: Node\nmetadata:\n  name: b\n---\n",
@@ -120,6 +122,18 @@ def test_no_text_raises_anything_else(text: str) -> None:
         read_nodes("nodes", pieces(text, 3))
 
 
+def test_places_hold_behind_what_is_dropped() -> None:
+    lines = [json.dumps(node(f"n{number}", x="y" * 1000)) + "," for number in range(3000)]
+    text = '{"items": [\n' + "\n".join(lines) + '\n  {"kind" 1}]}'
+    with pytest.raises(NodesFileError) as error:
+        read_nodes("nodes", pieces(text, 1 << 18))
+    assert str(error.value).startswith("nodes:3002:11: no JSON")
+    text = '{"items": [' + "".join(lines) + "{]}"
+    with pytest.raises(NodesFileError) as error:
+        read_nodes("nodes", pieces(text, 1 << 18))
+    assert str(error.value).startswith(f"nodes:1:{len(text) - 1}: no JSON")
+
+
 def test_files_are_joined_and_a_node_is_there_once() -> None:
     one, two = (NodesFile(read_nodes(name, [json.dumps(node(name))]).nodes) for name in "ab")
     assert [found.name for found in joined([("x", one), ("y", two)]).nodes] == ["a", "b"]
@@ -145,8 +159,6 @@ def test_files_on_disk(tmp_path: Path) -> None:
 
 
 def test_a_large_list_is_read_without_holding_it(tmp_path: Path) -> None:
-    import tracemalloc
-
     filler = {f"a{number}": "x" * 100 for number in range(200)}
     path = tmp_path / "nodes.json"
     with path.open("w", encoding="utf-8") as file:
@@ -177,8 +189,12 @@ def test_a_long_yaml_list_is_read_one_object_at_a_time() -> None:
 
     from vllmlint.hardware.yaml_objects import yaml_objects
 
+    tracemalloc.start()
     objects = yaml_objects("nodes", "", text())
     line, first = next(objects)
     assert (line, first["metadata"]["name"]) == (3, "n0")
     assert len(seen) < 10  # the rest of the text is not read yet
     assert [obj["metadata"]["name"] for _, obj in objects] == [f"n{number}" for number in range(1, 200)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000  # of four megabytes

@@ -229,6 +229,8 @@ def test_a_vocabulary_that_one_pool_uses_is_absent_from_the_others() -> None:
     assert cpu.node.label_values("example.com/type") == frozenset({None})
     assert cpu.node.label_values("nvidia.com/gpu.present") is None
     assert unsaid.node.label_values("example.com/type") is None
+    assert a100.node.absent_labels == {"example.com/role"}
+    assert not a100.node.label_options.keys() & a100.node.labels.keys()
 
 
 @given(

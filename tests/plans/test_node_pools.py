@@ -135,3 +135,14 @@ def test_the_state_of_a_node_is_not_the_pools() -> None:
 
 def test_nodes_without_gpus_make_no_pool() -> None:
     assert pools_text(pool_drafts(node_profiles([Node("n", names=("n",))]))) == ""
+
+
+def test_a_pool_promises_what_its_smallest_node_has() -> None:
+    labels = {"nvidia.com/gpu.product": "NVIDIA-L4"}
+    amounts = [{"nvidia.com/gpu": 1, "cpu": cpu, "memory": 2**30 + cpu} for cpu in (16, 8, 12)]
+    nodes = [
+        Node(name, labels=labels, names=(name,), allocatable=one)
+        for name, one in zip("abc", amounts, strict=True)
+    ]
+    (pool,) = contract_of(node_profiles(nodes)).node_pools.values()
+    assert (pool.nodes, pool.cpu, pool.memory) == (3, "8", "1024Mi")
