@@ -36,6 +36,10 @@ CASES: list[tuple[str, tuple[int, int], dict[str, Any], str, int]] = [
     ("0.33.0", (9, 0), {"mla": True, "sparse": True}, "FLASH_ATTN_MLA_SPARSE", 64),
     ("0.33.0", (9, 0), {"mla": True, "sparse": True, "kv_cache_dtype": "fp8"}, "FLASHMLA_SPARSE", 64),
     ("0.33.0", (10, 0), {"head_size": 256, "sinks": False}, "FLASHINFER", 16),
+    ("0.33.0", (9, 0), {"prefix_lm": True}, "TRITON_FLASH_ATTN", 16),
+    ("0.33.0", (10, 0), {"prefix_lm": True}, "TRITON_FLASHINFER", 16),
+    ("0.33.0", (8, 0), {"prefix_lm": True}, "TRITON_ATTN", 16),
+    ("0.20.2", (9, 0), {"prefix_lm": True, "kv_cache_dtype": "fp8"}, "TRITON_ATTN", 16),
     ("0.14.1", (10, 0), {"mla": True}, "CUTLASS_MLA", 128),
     ("0.11.2", (9, 0), {"mla": True, "block_size": 32}, "FLASH_ATTN_MLA", 16),
 ]

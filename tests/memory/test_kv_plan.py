@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from kv_samples import GIB, GPUS, dense, engine, model
 
 from vllmlint.engine.config import EngineConfig, Refusal
 from vllmlint.memory.kv_plan import KvPlan, KvRefusal, kv_needed_bytes, plan_kv
+from vllmlint.models.catalogue import find_architecture
 
 
 def planned(config: EngineConfig, available_bytes: int) -> KvPlan:
@@ -208,3 +211,14 @@ def test_the_estimate_is_the_longest_that_fits(length: int, available: int) -> N
         fits = answer.estimated_max_len
         assert isinstance(plan_kv(engine(gemma, max_model_len=fits), available), KvPlan)
         assert isinstance(plan_kv(engine(gemma, max_model_len=fits + 1), available), Refusal)
+
+
+def test_images_that_attend_to_themselves_leave_triton_alone() -> None:
+    """Gemma 3 with its tower on an A100 has no backend for an fp8 cache; as a text model it has."""
+    found = find_architecture("google/gemma-3-27b-it")
+    assert found is not None
+    options: dict[str, Any] = {"gpu": GPUS["a100"], "kv_cache_dtype": "fp8", "max_model_len": 8192}
+    refusal = refused(engine(found, **options), 40 * GIB)
+    assert (refusal.rule, refusal.stage) == ("fp8-cache-unsupported", "model")
+    text = engine(found, settings={"language_model_only": True}, **options)
+    assert planned(text, 40 * GIB).backends == ("FLASHINFER",)

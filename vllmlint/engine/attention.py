@@ -17,6 +17,8 @@ Capability = tuple[int, int]
 PLAIN = frozenset({"auto", "float16", "bfloat16"})
 FP8 = frozenset({"fp8", "fp8_e4m3"})
 PER_TOKEN_HEAD = frozenset({"int8_per_token_head", "fp8_per_token_head"})
+#: Backends that read images with Triton and text with another kernel, by the GPU's generation (0.30 on).
+COMPOSITES = {9: "TRITON_FLASH_ATTN", 10: "TRITON_FLASHINFER"}
 #: The page of FlashAttention 4's kernel for heads of 256 on Blackwell, in tokens (0.33.0 `fa_utils.py`).
 FA4_HEAD_256_PAGE = 128
 #: The page of its fp8 kernel for heads of 512 on Hopper, in tokens (0.33.0 `flash_attn.py`).
@@ -29,7 +31,8 @@ class AttentionQuery:
 
     `block_size` is `--block-size` where given, `head_size` the layer's (of MLA: latent plus rope),
     `model_head_size` the model's largest. `nope_width` is `qk_nope_head_dim`, `index_topk` the sparse
-    indexer's. `heads_per_rank` are query heads. `dcp`: decode context parallel ranks.
+    indexer's. `heads_per_rank` are query heads. `prefix_lm`: images attend to
+    themselves in both directions. `dcp`: decode context parallel ranks.
     """
 
     head_size: int
@@ -49,6 +52,11 @@ class AttentionQuery:
     dcp: int = 1
     hybrid_float32: bool = False
     soft_cap: bool = False
+
+    def without_prefix(self) -> AttentionQuery:
+        """The same without images that attend to themselves."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return AttentionQuery(**{**fields, "prefix_lm": False})
 
 
 @record
@@ -112,7 +120,12 @@ def named_backend(
 def _order(query: AttentionQuery, release: Release, capability: Capability) -> Sequence[str]:
     if not query.mla:
         attention = ["FLASH_ATTN", "FLASHINFER", "TRITON_ATTN", "FLEX_ATTENTION"]
-        return ["FLASHINFER", "FLASH_ATTN", *attention[2:]] if capability[0] == 10 else attention
+        if capability[0] == 10:
+            attention[:2] = ["FLASHINFER", "FLASH_ATTN"]
+        composite = COMPOSITES.get(capability[0])
+        if query.prefix_lm and composite is not None and release.at_least("0.30.0"):
+            attention.insert(0, composite)
+        return attention
     if capability[0] == 10:
         dense = ["CUTLASS_MLA", "FLASHINFER_MLA"] if not release.at_least("0.16.0") else ["FLASHINFER_MLA"]
         return [*dense, "CUTLASS_MLA", "FLASHMLA", "TRITON_MLA", *_sparse_order(query, release)]
@@ -137,7 +150,10 @@ def _backend(name: str, query: AttentionQuery, release: Release, capability: Cap
     """The backend with the kernel block sizes it has for this layer."""
     if name == "FLASH_ATTN":
         return _flash_attention(query, release, capability)
-    if name == "FLASHINFER":
+    if name == "TRITON_FLASH_ATTN":
+        causal = _flash_attention(query, release, capability)
+        return Backend(name, causal.sizes, causal.multiples)
+    if name in ("FLASHINFER", "TRITON_FLASHINFER"):
         large = (
             release.at_least("0.24.0")
             and capability[0] == 10
@@ -185,8 +201,12 @@ def _objection(
     asked = query.block_size if release.at_least("0.17.0") else None
     if asked is not None and not backend.takes(asked):
         return "block_size not supported"
-    if not _takes_dtype(backend.name, query, release, capability):
-        return "kv_cache_dtype not supported"
+    names = [backend.name]
+    if backend.name in COMPOSITES.values():
+        names = ["TRITON_ATTN", backend.name.removeprefix("TRITON_")]
+    for name in names:
+        if not _takes_dtype(name, query, release, capability):
+            return "kv_cache_dtype not supported"
     return _CHECKS[backend.name](query, release, capability)
 
 
@@ -246,9 +266,17 @@ def _flash_attention_check(query: AttentionQuery, release: Release, capability: 
         return "sink not supported on compute capability < 9.0"
     if query.sinks and capability[0] != 9 and not (capability[0] == 10 and release.at_least("0.20.0")):
         return "attention sinks not supported"
-    if query.prefix_lm and not (release.at_least("0.24.0") and capability[0] == 10):
+    if query.prefix_lm:
         return "partial multimodal token full attention not supported"
     return None
+
+
+def _composite_check(query: AttentionQuery, release: Release, capability: Capability) -> str | None:
+    """Text takes the kernel that is not Triton, which never sees an image; DCP is out."""
+    if query.dcp > 1:
+        return "DCP not supported"
+    check = _flash_attention_check if capability[0] == 9 else _flashinfer_check
+    return check(query.without_prefix(), release, capability)
 
 
 def _flashinfer_check(query: AttentionQuery, release: Release, capability: Capability) -> str | None:
@@ -326,6 +354,8 @@ _CHECKS: dict[str, Callable[[AttentionQuery, Release, Capability], str | None]] 
     "FLASHINFER": _flashinfer_check,
     "TRITON_ATTN": _triton_check,
     "FLEX_ATTENTION": _flex_check,
+    "TRITON_FLASH_ATTN": _composite_check,
+    "TRITON_FLASHINFER": _composite_check,
     "FLASH_ATTN_MLA": _on(9),
     "FLASHMLA": _on(9),
     "CUTLASS_MLA": _on(10),

@@ -33,6 +33,8 @@ V4_BLOCK_SIZE, V4_WINDOW_BLOCK_SIZE = 256, 64
 V4_STATE_BLOCK_SIZES = {4: 4, 128: 8}
 #: FlashMLA's packed pages are a multiple of this (its TMA stride), in bytes.
 V4_PAGE_ALIGNMENT = 576
+#: Models whose images attend to themselves in both directions (0.33.0 `model_arch_config_convertor.py`).
+PREFIX_LM_TYPES = frozenset({"bagel", "gemma3", "molmo2", "moondream3", "paligemma"})
 INDEXER_BACKEND = Backend("DEEPSEEK_V32_INDEXER", (64,), multiples=False)
 
 
@@ -175,6 +177,7 @@ def _query(config: EngineConfig, layer: CacheLayer) -> AttentionQuery:
         mla=latent,
         sparse=latent and architecture.integer("index_topk") is not None,
         sinks=layer.sinks,
+        prefix_lm=_attends_in_images(config),
         heads_per_rank=max(1, heads // config.tensor_parallel_size),
         kv_heads_per_rank=max(1, layer.num_kv_heads // config.tensor_parallel_size),
         model_head_size=layer.head_size if latent else widest,
@@ -184,6 +187,18 @@ def _query(config: EngineConfig, layer: CacheLayer) -> AttentionQuery:
         dcp=config.decode_context_parallel_size,
         hybrid_float32=config.is_hybrid and config.mamba_ssm_cache_dtype == "float32",
         soft_cap=bool(architecture.number("attn_logit_softcapping")),
+    )
+
+
+def _attends_in_images(config: EngineConfig) -> bool:
+    """Whether images attend to themselves in both directions (`is_mm_prefix_lm`, 0.13 on)."""
+    architecture = config.architecture
+    served_as_text = config.request.settings.get("language_model_only") is True
+    return (
+        config.release.at_least("0.13.0")
+        and architecture.class_name.endswith("ForConditionalGeneration")
+        and architecture.text("model_type") in PREFIX_LM_TYPES
+        and not served_as_text
     )
 
 
