@@ -283,6 +283,21 @@ def test_what_is_not_known_is_told_with_a_reason_and_a_name() -> None:
     assert "not a repository of the hub" in unknown("s3://bucket/private").reason
 
 
+@pytest.mark.parametrize(
+    ("model_id", "suggested"),
+    [
+        ("someone/gemma-4-26B-A4B-it-AWQ-4bit", "google/gemma-4-26B-A4B-it"),
+        ("someone/deepseek-r1-distill-qwen-14b-awq", "deepseek-ai/DeepSeek-R1-Distill-Qwen-14B"),
+        ("someone/Qwen3-8B", "Qwen/Qwen3-8B"),
+        ("google/gemma-4-E2B", "google/gemma-4-E2B-it"),
+        ("gpt2", "openai-community/gpt2"),
+        ("someone/gpt2-for-something-else-entirely", None),
+    ],
+)
+def test_the_nearest_name(model_id: str, suggested: str | None) -> None:
+    assert nearest_id(model_id) == suggested
+
+
 @pytest.mark.parametrize("at", range(0, len(catalogue_ids()), 40))
 def test_a_slip_in_a_name_is_recognised(at: int) -> None:
     model_id = catalogue_ids()[at]

@@ -20,9 +20,10 @@ class ModelArchitecture:
     None (or the family's default where a property says so), never as 0. Lists with one entry a layer are
     unpacked (`layer_types`, `hybrid_override_pattern` as text, …). `published` holds what is known beside
     the config: `total_params_b` (10^9 parameters, with `total_params_rounded` and `params_source`),
-    `checkpoint_gb` (10^9 bytes of safetensors files), `revision` (the commit the fields were read at),
-    `gated`, `needs_trust_remote_code`, `license`, `derived_from`, `partial` (fields that a full estimate
-    needs are missing), `defaults_applied`, `note`. Immutable.
+    `checkpoint_gb` (10^9 bytes of safetensors files; `checkpoint_bytes` where a given checkpoint's index says
+    it exactly), `revision` (the commit the fields were read at), `gated`, `needs_trust_remote_code`,
+    `license`, `derived_from`, `partial` (fields that a full estimate needs are missing),
+    `defaults_applied`, `note`. Immutable.
     """
 
     def __init__(

@@ -302,21 +302,33 @@ def _unknown(name: ModelName, reference: str, hub_id: str, refusal: str) -> Unkn
 
 
 def nearest_id(model_id: str) -> str | None:
-    """The catalogue's id that looks most like this one; None where none does."""
-    from difflib import get_close_matches
-
+    """The catalogue's id that looks most like this one; None where none does. A model of the same name
+    comes first, then one that this name begins with (`…-AWQ-4bit` of somebody else), then a slip."""
     by_lower = {each.lower(): each for each in catalogue_ids()}
     wanted = model_id.lower()
+    own_name = wanted.rpartition("/")[2]
     names: dict[str, str] = {}
     for lowered in by_lower:
         names.setdefault(lowered.partition("/")[2], lowered)
-    if (same_name := names.get(wanted.rpartition("/")[2])) is not None:
-        return by_lower[same_name]
+    if own_name in names:
+        return by_lower[names[own_name]]
+    # half of the name: what a family is called is no model of it
+    begun = [
+        name
+        for name in names
+        if own_name.startswith((f"{name}-", f"{name}.")) and len(name) * 2 > len(own_name)
+    ]
+    if begun:
+        return by_lower[names[max(begun, key=len)]]
+    return by_lower.get(_slip_of(wanted, by_lower) or names.get(_slip_of(wanted, names), ""))
+
+
+def _slip_of(wanted: str, known: Iterable[str]) -> str:
+    """The text that is most like another one; empty where none is."""
+    from difflib import get_close_matches
+
     # 0.75: a slip or a variant of a name, not just any model of the same family
-    close = get_close_matches(wanted, by_lower, n=1, cutoff=0.75)
-    if not close and "/" not in wanted:
-        close = [names[name] for name in get_close_matches(wanted, names, n=1, cutoff=0.75)]
-    return by_lower[close[0]] if close else None
+    return next(iter(get_close_matches(wanted, known, n=1, cutoff=0.75)), "")
 
 
 def lower(confidence: Confidence) -> Confidence:
