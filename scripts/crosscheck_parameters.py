@@ -19,34 +19,47 @@ from vllmlint.models.architecture import ModelArchitecture
 from vllmlint.models.catalogue import catalogue_ids, find_architecture
 from vllmlint.models.modules import parameter_count
 
+#: Fields that configs of transformers spell otherwise, or that say nothing of shapes.
+_SKIPPED = frozenset(
+    {"quantization_config", "vision_config", "audio_config", "architectures", "model_type", "text_model_type"}
+    | {"rope_scaling", "torch_dtype"}
+)
 
-def text_config(architecture: ModelArchitecture) -> Any:
-    """A config of transformers' text class with the catalogue's fields; None where it has no such class."""
+
+def config_of(architecture: ModelArchitecture) -> Any:
+    """A config of transformers with the catalogue's fields: the whole model's where it has a vision tower,
+    else the text model's; None where transformers has no such class."""
     from transformers import CONFIG_MAPPING
 
+    fields = {key: value for key, value in architecture.fields.items() if key not in _SKIPPED}
+    vision = architecture.part("vision_config")
+    whole = architecture.text("model_type").removesuffix("_text")
+    if vision and whole in CONFIG_MAPPING:
+        shapes = {key: value for key, value in vision.items() if key != "model_type"}
+        tied = {"tie_word_embeddings": architecture.flag("tie_word_embeddings")}
+        return CONFIG_MAPPING[whole](text_config=fields, vision_config=shapes, **tied)
     kind = architecture.model_type
-    if kind not in CONFIG_MAPPING:
-        return None
-    skipped = {"quantization_config", "vision_config", "audio_config", "architectures", "model_type"}
-    skipped |= {"text_model_type", "rope_scaling", "torch_dtype"}
-    fields = {key: value for key, value in architecture.fields.items() if key not in skipped}
-    return CONFIG_MAPPING[kind](**fields)
+    return CONFIG_MAPPING[kind](**fields) if kind in CONFIG_MAPPING else None
 
 
-def built_parameters(architecture: ModelArchitecture) -> int | None:
-    """Parameters of the text model that transformers builds, tied ones once; None where it cannot."""
+def built_parameters(architecture: ModelArchitecture) -> tuple[int, bool] | None:
+    """Parameters of the model that transformers builds, tied ones once, and whether its towers are among
+    them; None where it cannot build one."""
     import torch
-    from transformers import AutoModel, AutoModelForCausalLM
+    from transformers import AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText
 
-    config = text_config(architecture)
+    config = config_of(architecture)
     if config is None:
         return None
+    towers = hasattr(config, "vision_config")
     causal = "CausalLM" in architecture.class_name or "ConditionalGeneration" in architecture.class_name
     maker = AutoModelForCausalLM if causal else AutoModel
+    if towers:
+        maker = AutoModelForImageTextToText
     with torch.device("meta"):
         model = maker.from_config(config)
     model.tie_weights()
-    return sum(parameter.numel() for parameter in {id(p): p for p in model.parameters()}.values())
+    return sum(parameter.numel() for parameter in {id(p): p for p in model.parameters()}.values()), towers
 
 
 def main() -> int:
@@ -74,9 +87,12 @@ def main() -> int:
             passed_over += 1
             continue
         compared += 1
-        percent = 100 * (count.text - built) / built
+        theirs, towers = built
+        ours = count.total if towers else count.text
+        percent = 100 * (ours - theirs) / theirs
         off += abs(percent) > options.limit
-        print(f"{model_id:50} ours {count.text:>17,} transformers {built:>17,} {percent:+.3f} %")
+        kind = "with towers" if towers else "text"
+        print(f"{model_id:50} {kind:11} ours {ours:>17,} transformers {theirs:>17,} {percent:+.3f} %")
     print(f"compared {compared}, off by more than {options.limit} %: {off}; passed over: {passed_over}")
     return 1 if off else 0
 

@@ -66,10 +66,6 @@ _HEAD_QK_NORM = frozenset(
         "laguna",
         "minimax_m3",
         "minimax_m3_vl",
-        "muse_glimmer",
-        "muse_glimmer_text",
-        "muse_spark",
-        "muse_spark_text",
         "apertus",
     }
 )
@@ -186,7 +182,7 @@ def _gates(architecture: ModelArchitecture, shape: AttentionShape, kind: str, na
     out: list[Module] = []
     if kind == "gpt_oss" or (kind == "mimo_v2_flash" and shape.window):
         out.append(vector(f"{name}.sinks", heads, split=heads))
-    if architecture.text("gating") == "per-head" or kind in ("step3p5", "step3p7"):
+    if architecture.text("gating") == "per-head" or kind in ("step3p5", "step3p7", "laguna"):
         out.append(column(f"{name}.g_proj", heads, hidden, units=heads))
     sparse = architecture.part("sparse_attention_config")
     index_heads, index_dim = sparse.get("sparse_num_index_heads"), sparse.get("sparse_index_dim")

@@ -35,6 +35,8 @@ def mla_modules(
         column(f"{name}.kv_b_proj", heads * (nope + value), rank, units=heads),
         row(f"{name}.o_proj", hidden, heads * value, units=heads, bias=bias),
     ]
+    if architecture.model_type == "bailing_hybrid":
+        out.append(column(f"{name}.g_proj", heads, hidden, units=heads))
     if architecture.flag("mla_use_output_gate"):
         out.append(column(f"{name}.g_proj", heads * value, hidden, units=heads))
     if absorbed:

@@ -13,6 +13,8 @@ _NORM_COUNTS = {
     "gemma4": 4,
     "gemma4_text": 4,
     "glm4": 4,
+    "muse_glimmer_text": 4,
+    "muse_spark_text": 4,
     "glm4v": 4,
     "glm4v_text": 4,
     "cohere": 1,

@@ -83,7 +83,8 @@ def gated_delta_modules(architecture: ModelArchitecture, *, name: str = "linear_
 
 
 def delta_attention_modules(architecture: ModelArchitecture, *, name: str = "self_attn") -> list[Module]:
-    """Kimi delta attention (Kimi-Linear, Kimi-K3, GLM-5-next, Ling 3): its low-rank gates are whole."""
+    """Kimi delta attention (Kimi-Linear, Kimi-K3, GLM-5-next, Ling 3): its low-rank gates are whole; Ling's
+    gates are of full rank."""
     part = architecture.part("linear_attn_config")
     hidden = architecture.hidden_size or 0
     heads = part.get("num_heads") or architecture.integer("linear_num_heads") or 0
@@ -93,15 +94,18 @@ def delta_attention_modules(architecture: ModelArchitecture, *, name: str = "sel
     out = [column(f"{name}.{which}_proj", width, hidden, units=heads) for which in "qkv"]
     out += [plain(f"{name}.{which}_conv1d", width, kernel, split=heads) for which in "qkv"]
     out += [
-        whole(f"{name}.f_a_proj", dim, hidden),
-        column(f"{name}.f_b_proj", width, dim, units=heads),
         column(f"{name}.b_proj", heads, hidden, units=heads),
         vector(f"{name}.A_log", heads, split=heads, fp32=True),
         vector(f"{name}.dt_bias", width, split=heads, fp32=True),
         vector(f"{name}.o_norm", dim),
         row(f"{name}.o_proj", hidden, width, units=heads),
     ]
-    if part.get("use_full_rank_gate"):
+    full_rank = architecture.model_type == "bailing_hybrid"
+    if full_rank:
+        out.append(column(f"{name}.f_proj", width, hidden, units=heads))
+    else:
+        out += [whole(f"{name}.f_a_proj", dim, hidden), column(f"{name}.f_b_proj", width, dim, units=heads)]
+    if part.get("use_full_rank_gate") or full_rank:
         out.append(column(f"{name}.g_proj", width, hidden, units=heads))
     else:
         out += [whole(f"{name}.g_a_proj", dim, hidden), column(f"{name}.g_b_proj", width, dim, units=heads)]

@@ -7,6 +7,7 @@ from typing import Any
 
 from vllmlint.models.architecture import ModelArchitecture
 from vllmlint.models.modules.module import Module
+from vllmlint.models.modules.tower_ends import Ends, end_modules, matrix, whole
 from vllmlint.record import record
 
 
@@ -124,7 +125,7 @@ def tower_shape(architecture: ModelArchitecture) -> TowerShape | None:
 
 
 #: Towers of SigLIP, CLIP and their like: biased attention, two biased MLP matrices, two biased norms.
-_GATED = ("qwen2_5", "pixtral", "gemma4", "glm4v", "glm5", "muse", "deepseek_v41")
+_GATED = ("qwen2_5", "pixtral", "gemma4", "glm4v", "glm5", "deepseek_v41")
 
 
 def vision_modules(architecture: ModelArchitecture) -> list[Module]:
@@ -141,7 +142,7 @@ def vision_modules(architecture: ModelArchitecture) -> list[Module]:
     kind = kind or architecture.text("model_type") or architecture.model_type
     layers = tuple(range(shape.layers))
     out = [module.changed(layers=layers) for module in _block(architecture, shape, kind)]
-    out += _ends(architecture, shape, kind, vision)
+    out += end_modules(_family(architecture, kind), _ends(architecture, shape, vision))
     return [module.changed(name=f"visual.{module.name}", part="vision", place="first") for module in out]
 
 
@@ -158,20 +159,11 @@ def _family(architecture: ModelArchitecture, kind: str) -> str:
         ("mllama", "mllama"),
         ("clip", "clip"),
         ("glm4v", "glm4v"),
+        ("muse", "muse"),
     ):
         if kind.startswith(start) or whole.startswith(start):
             return name
     return "kimi" if "vt_hidden_size" in architecture.part("vision_config") else "plain"
-
-
-def _matrix(
-    name: str, out: int, into: int, *, bias: bool = False, heads: int = 0, row: bool = False
-) -> Module:
-    return Module(name, out, into, ("in" if row else "out"), heads, bias=out if bias else 0, role="vision")
-
-
-def _whole(name: str, size: int, into: int = 1) -> Module:
-    return Module(name, size, into, role="vision")
 
 
 def _block(architecture: ModelArchitecture, shape: TowerShape, kind: str) -> list[Module]:
@@ -186,142 +178,28 @@ def _block(architecture: ModelArchitecture, shape: TowerShape, kind: str) -> lis
         inner = shape.out  # its blocks take the projector's width, the projector the field's
     norms = 4 if family == "gemma4" else 2
     out = [
-        _matrix("blocks.*.attn.qkv", 3 * hidden, hidden, bias=attn_bias, heads=heads),
-        _matrix("blocks.*.attn.proj", hidden, hidden, bias=attn_bias, heads=heads, row=True),
-        _matrix("blocks.*.mlp.up", inner * (2 if gated else 1), hidden, bias=mlp_bias, heads=heads),
-        _matrix("blocks.*.mlp.down", hidden, inner, bias=mlp_bias, heads=heads, row=True),
-        _whole("blocks.*.norms", norms * hidden * (1 if rms else 2)),
+        matrix("blocks.*.attn.qkv", 3 * hidden, hidden, bias=attn_bias, heads=heads),
+        matrix("blocks.*.attn.proj", hidden, hidden, bias=attn_bias, heads=heads, row=True),
+        matrix("blocks.*.mlp.up", inner * (2 if gated else 1), hidden, bias=mlp_bias, heads=heads),
+        matrix("blocks.*.mlp.down", hidden, inner, bias=mlp_bias, heads=heads, row=True),
+        whole("blocks.*.norms", norms * hidden * (1 if rms else 2)),
     ]
     if family == "gemma4" and heads:
-        out.append(_whole("blocks.*.qk_norms", 2 * hidden // heads))
+        out.append(whole("blocks.*.qk_norms", 2 * hidden // heads))
     return out
 
 
-def _ends(
-    architecture: ModelArchitecture, shape: TowerShape, kind: str, vision: Mapping[str, Any]
-) -> list[Module]:
-    """Patches, positions, final norms and the projector."""
-    family = _family(architecture, kind)
-    hidden, out = shape.hidden, shape.out
-    text = architecture.hidden_size or 0
-    patch = 3 * shape.patch * shape.patch * shape.temporal
-    image = vision.get("image_size") if isinstance(vision.get("image_size"), int) else 0
-    tiles = (image // shape.patch) ** 2 if image and shape.patch else 0
-    square = max(1, shape.merge) ** 2
-    merged = hidden * square
-    if family in ("qwen2", "qwen2_5"):
-        return [
-            _whole("patch_embed", hidden, patch),
-            _whole("merger.ln_q", hidden * (1 if family == "qwen2_5" else 2)),
-            _matrix("merger.mlp.0", merged, merged, bias=True),
-            _matrix("merger.mlp.2", out, merged, bias=True, row=True),
-        ]
-    if family == "qwen3":
-        deep = vision.get("deepstack_visual_indexes")
-        extra = len(deep) if isinstance(deep, list | tuple) else 0
-        positions = vision.get("num_position_embeddings") or 0
-        return [
-            _whole("patch_embed", hidden, patch + 1),
-            _whole("pos_embed", positions, hidden),
-            _whole("merger.norm", 2 * hidden + extra * 2 * merged),
-            *(_matrix(f"merger.{at}.fc1", merged, merged, bias=True) for at in range(1 + extra)),
-            *(_matrix(f"merger.{at}.fc2", out, merged, bias=True, row=True) for at in range(1 + extra)),
-        ]
-    if family == "pixtral":
-        return [
-            _whole("patch_conv", hidden, patch),
-            _whole("ln_pre", hidden),
-            _whole("projector.norm", hidden),
-            _whole("projector.patch_merger", hidden, hidden * max(4, square) if square > 1 else 4 * hidden),
-            _matrix("projector.linear_1", text, hidden),
-            _matrix("projector.linear_2", text, text, row=True),
-        ]
-    if family == "siglip":
-        return [
-            _whole("patch_embedding", hidden, patch + 1),
-            _whole("position_embedding", tiles, hidden),
-            _whole("post_layernorm", 2 * hidden),
-            _whole("projector.soft_emb_norm", hidden),
-            _whole("projector.input_projection", text, hidden),
-        ]
-    if family == "gemma4":
-        positions = vision.get("position_embedding_size") or 10240
-        return [
-            _whole("patch_embedder", hidden, patch),
-            _whole("position_embedding_table", 2 * positions, hidden),
-            _whole("embed_vision.projection", text, hidden),
-        ]
-    if family == "kimi":
-        # a learned grid of 64 by 64 positions; two-matrix projector after 2 by 2 patches are joined
-        return [
-            _whole("patch_embed", hidden, patch + 1),
-            _whole("patch_embed.pos_emb", 64 * 64, hidden),
-            _whole("final_layernorm", 2 * hidden),
-            _whole("mm_projector.pre_norm", 2 * hidden),
-            _matrix("mm_projector.linear_1", merged, merged, bias=True),
-            _matrix("mm_projector.linear_2", text, merged, bias=True, row=True),
-        ]
-    if family == "llama4":
-        joined = vision.get("projector_input_dim") or 4096
-        return [
-            _whole("patch_embedding", hidden, patch),
-            _whole("positions", tiles + 2, hidden),
-            _whole("layernorms", 4 * hidden),
-            _matrix("vision_adapter.fc1", joined, hidden * 4),
-            _matrix("vision_adapter.fc2", joined, joined, row=True),
-            _whole("multi_modal_projector", text, joined),
-        ]
-    if family == "mllama":
-        return _mllama_ends(architecture, shape, vision, tiles)
-    if family == "glm4v":
-        inner = shape.inner
-        return [
-            _whole("patch_embed", hidden, patch + 1),
-            _whole("embeddings", tiles, hidden),
-            _whole("norms", 2 * hidden),
-            _whole("downsample", out, merged + 1),
-            _matrix("merger.proj", out, out),
-            _whole("merger.norm", 2 * out),
-            _matrix("merger.gate_up", 2 * inner, out),
-            _matrix("merger.down", out, inner, row=True),
-        ]
-    return [
-        _whole("patch_embed", hidden, patch + 1),
-        _whole("positions", tiles + 1, hidden),
-        _whole("post_layernorm", 2 * hidden),
-        _matrix("projector.linear_1", text, merged, bias=True),
-        _matrix("projector.linear_2", text, text, bias=True, row=True),
-    ]
-
-
-def _mllama_ends(
-    architecture: ModelArchitecture, shape: TowerShape, vision: Mapping[str, Any], tiles: int
-) -> list[Module]:
-    """Llama 3.2 Vision: a second, gated stack of global layers, tile positions, one wide projector."""
-    hidden, inner, heads = shape.hidden, shape.inner, shape.heads
-    count = vision.get("num_global_layers") or 8
-    width = vision.get("vision_output_dim") or hidden * 6
-    most = vision.get("max_num_tiles") or 4
-    ratios = 9  # aspect ratios of up to four tiles, and none
-    stack = [
-        _matrix("global.*.attn.qkv", 3 * hidden, hidden, heads=heads),
-        _matrix("global.*.attn.proj", hidden, hidden, heads=heads, row=True),
-        _matrix("global.*.mlp.up", inner, hidden, bias=True, heads=heads),
-        _matrix("global.*.mlp.down", hidden, inner, bias=True, heads=heads, row=True),
-        _whole("global.*.norms", 4 * hidden + 2),
-    ]
-    return [
-        *(module.changed(layers=tuple(range(count))) for module in stack),
-        _whole("patch_embedding", hidden, 3 * shape.patch * shape.patch),
-        _whole("class_and_norms", 5 * hidden),
-        _whole("position_embedding", tiles + 1, hidden),
-        _whole("tile_position_embedding", ratios, most * (tiles + 1) * hidden),
-        _whole("tile_embeddings", 2 * ratios, most * hidden),
-        Module(
-            "multi_modal_projector",
-            architecture.hidden_size or 0,
-            width,
-            bias=architecture.hidden_size or 0,
-            role="vision",
-        ),
-    ]
+def _ends(architecture: ModelArchitecture, shape: TowerShape, vision: Mapping[str, Any]) -> Ends:
+    image = vision.get("image_size")
+    tiles = (image // shape.patch) ** 2 if isinstance(image, int) and shape.patch else 0
+    return Ends(
+        hidden=shape.hidden,
+        inner=shape.inner,
+        heads=shape.heads,
+        patch=3 * shape.patch * shape.patch * shape.temporal,
+        tiles=tiles,
+        merged=shape.hidden * max(1, shape.merge) ** 2,
+        out=shape.out,
+        text=architecture.hidden_size or 0,
+        vision=vision,
+    )
