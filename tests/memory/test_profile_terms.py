@@ -96,6 +96,17 @@ def test_sampler_only_on_the_last_stage() -> None:
     assert abs(first.non_torch.gib.mid - 0.07) < 0.01
 
 
+def test_one_model_over_the_releases() -> None:
+    """Qwen3-14B on H100 (llm-d-planner, accuracy_report.md, Part 2): activation and non-torch memory."""
+    fields = {**LLAMA_8B, "hidden_size": 5120, "intermediate_size": 17408, "num_attention_heads": 40}
+    fields.update({"vocab_size": 151936, "head_dim": 128})
+    logged = {"0.15.0": (5.64, 0.13), "0.16.0": (5.64, 0.13), "0.17.0": (2.23, 0.13), "0.18.0": (2.23, 0.25)}
+    for version, (peak, other) in logged.items():
+        terms = profile_terms(config(fields, version))
+        assert terms.activation.gib.mid == pytest.approx(peak, abs=0.03), version
+        assert terms.non_torch.gib.mid == pytest.approx(other, abs=0.04), version
+
+
 @pytest.mark.parametrize(
     ("version", "ranks", "logged"),
     [("0.19.0", 2, 2.07), ("0.19.0", 4, 2.13), ("0.11.0", 2, 0.55), ("0.11.0", 1, 0.13)],

@@ -146,6 +146,16 @@ def test_graph_pool_line_of_0_19() -> None:
     assert (log.graph_gib, log.graph_estimate_gib) == (0.91, 0.84)
 
 
+def test_cache_in_bytes_of_0_11_0() -> None:
+    log = read_startup_log(
+        "Desired GPU memory utilization is (0.9, 125.83 GiB). Actual usage is 74.28 GiB for weight, 5.58 GiB "
+        "for peak activation, 1.38 GiB for non-torch memory, and 2.37 GiB for CUDAGraph memory. "
+        "Current kv cache memory in use is 47878721024 bytes."
+    )
+    assert log.kv_gib == pytest.approx(44.59, abs=0.01)
+    assert (log.weights_gib, log.non_torch_gib) == (74.28, 1.38)
+
+
 def test_usage_line_is_no_failure() -> None:
     """The usage line begins like the refusal: "Free memory on device (…) on startup."."""
     assert read_startup_log(V1_0_31).failure is None

@@ -13,8 +13,8 @@ from vllmlint.record import record
 
 #: The CUDA context of one process, GiB (vllm-memory.md 2.6; 0.51 GiB on an H100 in a 0.19.0 log).
 CONTEXT = Band(0.4, 0.5, 0.7, "CUDA context by driver and GPU")
-#: One GPU, by release: logs of 0.6.6-0.7.x (0.11 to 0.23), 0.10.2 and 0.11.0 (0.02 to 0.14), 0.19.0 and
-#: later (0.13 to 0.27: the Triton and FlashInfer modules are loaded while profiling).
+#: One GPU, by release: logs of 0.6.6-0.7.x (0.11 to 0.23), 0.10.2 to 0.17.0 (0.02 to 0.14), 0.18.0 and
+#: later (0.13 to 0.27; the same Qwen3-14B on H100 goes from 0.13 in 0.17.0 to 0.25 in 0.18.0).
 _ONE_GPU_V0 = Band(0.05, 0.2, 0.4, "kernels and cuBLAS by driver")
 _ONE_GPU_V1 = Band(0.0, 0.1, 0.25, "kernels and cuBLAS by driver")
 _ONE_GPU_NEW = Band(0.08, 0.22, 0.4, "kernels and cuBLAS by driver")
@@ -30,6 +30,8 @@ _MORE_PEERS_HOPPER = Band(0.0, 0.06, 0.15, "buffers for each peer")
 #: The fused all-reduce's workspace (`fuse_allreduce_rms`, on by default with tensor parallelism on 9.0 and
 #: 10.x without DP and PP; not in 0.14.1, in 0.20.2; 2.07 to 2.17 GiB in 0.19.0 logs against 0.25 alone).
 _FUSED_ALLREDUCE = Band(1.4, 1.85, 2.0, "workspace of the fused all-reduce")
+#: On 10.x its buffers are smaller: 0.95 GiB in all on a B200 with TP 4 (August 2026), 1.63 on a B300.
+_FUSED_ALLREDUCE_BLACKWELL = Band(0.4, 0.8, 1.7, "workspace of the fused all-reduce")
 _MAYBE_FUSED_ALLREDUCE = Band(0.2, 0.4, 2.0, "the fused all-reduce came between 0.15 and 0.17")
 #: Other links: PCIe and NVLink before Hopper (0.2 to 0.35 in logs of TP 2 on A100, L40S, RTX 4090); desktop
 #: Blackwell 0.5 (0.7 with one GPU's share in 0.26-0.27 logs).
@@ -64,7 +66,14 @@ def _one_gpu(config: EngineConfig, stage: int) -> Band:
         return _NO_SAMPLER
     if config.model_runner == "v0":
         return _ONE_GPU_V0
-    return _ONE_GPU_NEW if at_least(config.release, 0, 17) else _ONE_GPU_V1
+    return _ONE_GPU_NEW if at_least(config.release, 0, 18) else _ONE_GPU_V1
+
+
+def _fused_workspace(config: EngineConfig) -> Band:
+    if before(config.release, 0, 17):
+        return _MAYBE_FUSED_ALLREDUCE
+    capability = config.gpu.compute_capability
+    return _FUSED_ALLREDUCE_BLACKWELL if capability and capability[0] >= 10 else _FUSED_ALLREDUCE
 
 
 def _fused_allreduce(config: EngineConfig) -> bool:
@@ -89,7 +98,7 @@ def _communication(config: EngineConfig) -> tuple[Band, Band]:
     if ranks > config.pipeline_parallel_size:
         charged = _AFTER_NCCL_HOPPER.plus(_MORE_PEERS_HOPPER.scaled(max(0, ranks - 2)))
         if at_least(config.release, 0, 15) and config.tensor_parallel_size > 1 and _fused_allreduce(config):
-            charged = _FUSED_ALLREDUCE if at_least(config.release, 0, 17) else _MAYBE_FUSED_ALLREDUCE
+            charged = _fused_workspace(config)
     return charged, Band(0.4, 0.93, 2.0, "NCCL is up before vLLM measures")
 
 

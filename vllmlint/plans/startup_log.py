@@ -51,6 +51,8 @@ LINES: dict[str, tuple[re.Pattern[str], ...]] = {
         re.compile(rf"(?:available_kv_cache_memory\s+|kv_cache_size=){_GIB}"),
         re.compile(rf"Current kv cache memory in use is {_GIB}"),
     ),
+    # the usage line of 0.10.1 to 0.11.0 gives the cache in bytes
+    "kv_bytes": (re.compile(r"Current kv cache memory in use is (\d+) bytes"),),
     "kv_tokens": (re.compile(rf"(?:GPU|CUDA|GPU \+ host) KV cache size: {_COUNT} tokens"),),
     "gpu_blocks": (re.compile(rf"# (?:GPU|CUDA|cuda) blocks: {_COUNT}"),),
     "max_concurrency": (re.compile(rf"Maximum concurrency for {_COUNT} tokens per request: {_NUMBER}x"),),
@@ -210,7 +212,7 @@ def read_startup_log(text: str) -> StartupLog:
         activation_gib=_activation(values),
         non_torch_gib=_most(values["non_torch_gib"]),
         consumed_gib=_most(values["consumed_gib"]),
-        kv_gib=_least(values["kv_gib"]),
+        kv_gib=_first_known(_least(values["kv_gib"]), _gib(_least(values["kv_bytes"]))),
         kv_tokens=_count(values["kv_tokens"]),
         gpu_blocks=_count(values["gpu_blocks"]),
         block_size=_count(values["block_size"]),
@@ -263,6 +265,10 @@ def _activation(values: Mapping[str, list[float]]) -> float | None:
 
 def _count(values: list[float]) -> int | None:
     return int(min(values)) if values else None
+
+
+def _gib(amount: float | None) -> float | None:
+    return None if amount is None else round(amount / (1 << 30), 4)
 
 
 def _first_known(*values: Any) -> float | None:
