@@ -19,7 +19,7 @@ LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
         (["--gpu", "h100", "--"], "no model"),
         (["--gpu", "nvidia-h10o-80gb-sxm", "--model", LLAMA], "did you mean nvidia-h100-80gb-sxm?"),
         (["--gpu", "zzz", "--model", LLAMA], "no GPU 'zzz' is known"),
-        (["--gpu", "h100", "--model", "meta-llama/Llama-3.1-8B-Instrct"], f"did you mean {LLAMA}?"),
+        (["--gpu", "h100", "--model", "meta-llama/Lama-3.1-8B-Instruct"], f"did you mean {LLAMA}?"),
         (["--gpu", "h100", "--", LLAMA, "--max-model-ln", "1"], "did you mean --max-model-len?"),
         (["--gpu", "h100", "--", LLAMA, "--max-model-len", "many"], "refuses the command line"),
         (["--gpu", "h100", "--model", LLAMA, "--set", "max-model-ln=1"], "did you mean --max-model-len?"),

@@ -64,7 +64,9 @@ def term(name: str, low: float, mid: float | None = None, high: float | None = N
     )
 
 
-def figures(available: float, *, needed: float = 16.0, length: int = 4096, refused: Any = None) -> KvFigures:
+def figures(
+    available: float, *, needed: float | None = 16.0, length: int = 4096, refused: Any = None
+) -> KvFigures:
     """A cache of 131,072 bytes a token at an amount of memory."""
     tokens = max(0, int(available * 8192))
     return KvFigures(

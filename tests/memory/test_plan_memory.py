@@ -35,7 +35,7 @@ def planned(
         ({"max_model_len": 0}, "size-below-one"),
     ],
 )
-def test_sizes_that_no_release_takes(settings: dict[str, int], rule: str) -> None:
+def test_sizes_that_no_release_takes(settings: dict[str, Any], rule: str) -> None:
     plan = planned(**settings)
     assert (plan.verdict, plan.stages, plan.kv) == ("does-not-fit", (), None)
     assert plan.refusal is not None

@@ -9,7 +9,7 @@ from plan_samples import config_of, figures, term
 
 from vllmlint.engine.config import Refusal
 from vllmlint.memory.band import Band, Term, exact
-from vllmlint.memory.plan import PARTS, composed, dominant_terms, judge
+from vllmlint.memory.plan import PARTS, Part, composed, dominant_terms, judge
 from vllmlint.memory.start_check import start_check
 
 NONE: dict[str, tuple[Term, ...]] = dict.fromkeys(PARTS, ())
@@ -24,7 +24,7 @@ def bands(draw: st.DrawFn) -> Band:
 
 
 def test_what_is_left_is_requested_less_every_part() -> None:
-    terms = {
+    terms: dict[Part, tuple[Term, ...]] = {
         **NONE,
         "weights": (term("layers", 10.0), term("embedding", 1.0)),
         "activation": (term("sampler", 1.0, 2.0, 4.0),),
@@ -56,15 +56,15 @@ def test_the_verdict() -> None:
         "163,840 to 180,224 tokens of KV cache, 40.00 to 44.00 requests of 4,096 tokens at once",
     )
     short = (figures(10.0, refused=REFUSED), figures(11.0, refused=REFUSED), figures(12.0, refused=REFUSED))
-    assert judge(short) == ("does-not-fit", "too little")
-    verdict, reason = judge((figures(15.0, refused=REFUSED), figures(17.0), figures(18.0)))
-    assert verdict == "depends"
-    assert "15.00 to 18.00 GiB" in reason
-    assert "needs 16.00" in reason
-    assert "likely" in reason
-    verdict, reason = judge((figures(10.0, refused=REFUSED), figures(12.0, refused=REFUSED), figures(18.0)))
-    assert verdict == "depends"
-    assert "unlikely" in reason
+    left = "10.00 to 12.00 GiB are left for the KV cache, most likely 11.00"
+    assert judge(short) == ("does-not-fit", f"{left}; one request of 4,096 tokens needs 16.00")
+    nothing = tuple(figures(-1.0, needed=None, refused=REFUSED) for _ in range(3))
+    assert judge(nothing) == ("does-not-fit", "too little")  # type: ignore[arg-type]
+    left = "15.00 to 18.00 GiB are left for the KV cache, most likely 17.00"
+    assert judge((figures(15.0, refused=REFUSED), figures(17.0), figures(18.0))) == (
+        "depends",
+        f"{left}; one request of 4,096 tokens needs 16.00",
+    )
 
 
 CONTEXT = Band(0.4, 0.5, 0.7)

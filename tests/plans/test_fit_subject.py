@@ -131,7 +131,7 @@ def test_the_contract_names_models() -> None:
 
 
 def test_a_model_that_nobody_knows() -> None:
-    near = known_model("meta-llama/Llama-3.1-8B-Instrct")
+    near = known_model("meta-llama/Lama-3.1-8B-Instruct")
     assert near.architecture is None
     assert f"did you mean {LLAMA}?" in near.problem
     assert known_model(f"hf://{LLAMA}").architecture is not None

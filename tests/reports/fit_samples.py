@@ -66,6 +66,7 @@ def plan(**changes: Any) -> dict[str, Any]:
         "max_model_len_that_fits": band(131072),
         "verdict": "fits",
         "reason": "459,000 to 468,000 tokens of KV cache, 3.50 to 3.57 requests of 131,072 tokens at once",
+        "refusal": None,
         "dominant": ["weights"],
         "assumptions": [],
         "suggestions": [],

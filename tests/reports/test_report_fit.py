@@ -92,6 +92,14 @@ def test_a_bar_that_runs_over() -> None:
     assert drawn == "[" + "#" * 40 + ">"
 
 
+def test_what_vllm_says_stands_below_the_verdict() -> None:
+    refusal = {"rule": "r", "stage": "kv", "message": "No available memory", "settings": []}
+    text = render_plans(document(refused("0.10 GiB are left", refusal=refusal)), color=False, width=100)
+    assert "does not fit: 0.10 GiB are left\nvLLM says: No available memory\n" in text
+    same = refused("No available memory", refusal=refusal)
+    assert "vLLM says" not in render_plans(document(same), color=False, width=100)
+
+
 def test_no_server() -> None:
     assert render_plans(document(), color=False, width=80) == "no vLLM server found\n"
     assert render_matrices(document(), color=False, width=80) == "no vLLM server found\n"

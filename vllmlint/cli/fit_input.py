@@ -112,10 +112,16 @@ def _data(plan: FitPlan, arguments: FitArguments) -> dict[str, Any]:
 
     suggestions: tuple[Any, ...] = ()
     if arguments.gpu != "all":
-        others = [gpu for gpu in map(gpu_by_id, gpu_ids()) if gpu is not None and gpu.vendor == "nvidia"]
+        known = (gpu_by_id(one) for one in gpu_ids())
+        others = [gpu for gpu in known if gpu is not None and _is_for_servers(gpu)]
         suggestions = suggest(plan, arguments.concurrency, others)
     answer = for_requests(plan, arguments.concurrency)
     return plan_data(answer, suggestions, explain=arguments.explain)
+
+
+def _is_for_servers(gpu: Gpu) -> bool:
+    """Whether a GPU is one to suggest for a cluster: NVIDIA's data-centre cards."""
+    return gpu.vendor == "nvidia" and ("-rtx-" not in gpu.id or gpu.id.endswith("-server"))
 
 
 def release_named(text: str | None) -> Release | None:

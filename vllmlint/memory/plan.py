@@ -109,13 +109,12 @@ def dominant_terms(stage: StageMemory, count: int = 3) -> tuple[str, ...]:
 def judge(kv: tuple[KvFigures, KvFigures, KvFigures]) -> tuple[Verdict, str]:
     """The verdict of three cache plans and its reason (vllm-memory.md 6): a failure is certain where even
     the most that may be available is too little, a fit where the least is enough."""
-    low, mid, high = kv
+    low, _, high = kv
     if high.refusal is not None:
-        return "does-not-fit", high.refusal.message
+        return "does-not-fit", _short(kv) if high.needed_gib is not None else high.refusal.message
     if low.refusal is None:
         return "fits", _holds(low, high)
-    chance = "likely" if mid.refusal is None else "unlikely"
-    return "depends", f"{_short(low, high)}; {chance}, as the middle of the estimate shows"
+    return "depends", _short(kv)
 
 
 def _holds(low: KvFigures, high: KvFigures) -> str:
@@ -135,12 +134,18 @@ def _holds(low: KvFigures, high: KvFigures) -> str:
     return f"{tokens} tokens of KV cache, {many} requests of {low.max_model_len:,} tokens at once"
 
 
-def _short(low: KvFigures, high: KvFigures) -> str:
-    between = f"{low.available_gib:.2f} to {high.available_gib:.2f} GiB are left for the KV cache"
-    needed = high.needed_gib if high.needed_gib is not None else low.needed_gib
-    if needed is None or low.available_gib <= 0:
-        return f"{between}" + (f", one request needs {needed:.2f}" if needed is not None else "")
-    return f"{between}, one request of {high.max_model_len:,} tokens needs {needed:.2f}"
+def _short(kv: tuple[KvFigures, KvFigures, KvFigures]) -> str:
+    """What is left and what one request needs."""
+    low, mid, high = kv
+    left = f"{low.available_gib:.2f} to {high.available_gib:.2f} GiB are left for the KV cache"
+    if f"{low.available_gib:.2f}" == f"{high.available_gib:.2f}":
+        left = f"{mid.available_gib:.2f} GiB are left for the KV cache"
+    else:
+        left += f", most likely {mid.available_gib:.2f}"
+    needed = next((one.needed_gib for one in (high, mid, low) if one.needed_gib is not None), None)
+    return (
+        left if needed is None else f"{left}; one request of {high.max_model_len:,} tokens needs {needed:.2f}"
+    )
 
 
 def plan_memory(request: EngineRequest) -> MemoryPlan:

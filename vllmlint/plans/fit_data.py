@@ -56,6 +56,7 @@ def plan_data(
         "max_model_len_that_fits": _longest(memory),
         "verdict": plan.verdict,
         "reason": plan.reason,
+        "refusal": _refusal(memory),
         "dominant": list(memory.dominant) if memory is not None else [],
         "assumptions": [*subject.assumptions, *_doubts(memory)],
         "suggestions": [
@@ -66,6 +67,19 @@ def plan_data(
     if explain:
         data["terms"] = [term for stage in stages for term in _terms(stage)]
     return data
+
+
+def _refusal(memory: MemoryPlan | None) -> dict[str, Any] | None:
+    """What vLLM says where it ends for certain."""
+    refusal = memory.refusal if memory is not None else None
+    if refusal is None:
+        return None
+    return {
+        "rule": refusal.rule,
+        "stage": refusal.stage,
+        "message": refusal.message,
+        "settings": list(refusal.settings),
+    }
 
 
 def _doubts(memory: MemoryPlan | None) -> Sequence[str]:

@@ -51,6 +51,9 @@ def _block(plan: Data, palette: Palette, width: int, *, explain: bool, headed: b
         lines += [palette.paint(line, "bold") for line in wrap(server_title(plan["server"]), width)]
     lines += wrap(_title(plan), width)
     lines += _verdict(plan, palette, width)
+    refusal = plan["refusal"]
+    if refusal is not None and refusal["message"] not in plan["reason"]:
+        lines += _note("vLLM says:", refusal["message"], palette, width)
     lines += [line for note in plan["assumptions"] for line in _note("assumes", note, palette, width)]
     for stage in _stages(plan):
         lines += ["", *_stage(plan, stage, palette, width)]
