@@ -92,9 +92,10 @@ def _override(
 def _gptq(given: Given, asked: str | None) -> str | None:
     if given.since("0.22.0"):
         return "auto_gptq" if asked is None or asked in _GPTQ_NAMES else None
+    # What the config is not known to state is taken as checkpoints have it.
     config = given.architecture.part("quantization_config")
-    convertible = (config.get("bits"), config.get("sym")) in _MARLIN_GPTQ
-    convertible = convertible and config.get("group_size") in _MARLIN_GROUPS and "desc_act" in config
+    convertible = (config.get("bits", 4), config.get("sym", True)) in _MARLIN_GPTQ
+    convertible = convertible and config.get("group_size", 128) in _MARLIN_GROUPS
     if convertible and _marlin_runs(given) and asked in (None, "marlin", "gptq_marlin"):
         return "gptq_marlin"
     return None
@@ -104,7 +105,7 @@ def _awq(given: Given, asked: str | None) -> str | None:
     if given.since("0.24.0"):
         return "auto_awq" if asked is None or asked in _AWQ_NAMES else None
     config = given.architecture.part("quantization_config")
-    group = config.get("group_size", config.get("q_group_size"))
+    group = config.get("group_size", config.get("q_group_size", 128))
     convertible = config.get("bits", config.get("w_bit", 4)) == 4 and group in _MARLIN_GROUPS
     if convertible and _marlin_runs(given) and asked in (None, "marlin", "awq_marlin"):
         return "awq_marlin"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import gcd
+
 from vllmlint.engine.config import EngineConfig, Refusal
 from vllmlint.facts.quantization_methods import scheme_history
 from vllmlint.models.modules import Module
@@ -13,6 +15,8 @@ MARLIN_TILE_OUT, MARLIN_TILE_IN, MARLIN_PADS_SINCE = 64, 128, "0.24.0"
 MACHETE_TILE_IN, MACHETE_TILE_OUT = 64, 128
 #: int32 holds so many 4-bit weights: AWQ packs its outputs.
 INT4_PACK = 8
+#: Since 0.29.0 the scales of fp8 experts are spread over finer tiles where a rank's part ends within one.
+FINER_TILES_SINCE, FINEST_TILE = "0.29.0", 32
 #: What shares an NVFP4 scale.
 NVFP4_GROUP = 16
 _AWQ = frozenset({"awq", "awq_marlin", "auto_awq"})
@@ -64,7 +68,8 @@ def shape_refusal(
         if config.quantization in _AWQ:
             return _awq_refusal(scheme, module, outputs, inputs)
         return _packed_refusal(config, scheme, module, outputs, inputs)
-    if scheme.format == "nvfp4" and module.role == "linear" and inputs % NVFP4_GROUP:
+    modelopt = config.quantization in ("modelopt_fp4", "modelopt_mixed")
+    if scheme.format == "nvfp4" and modelopt and module.role == "linear" and inputs % NVFP4_GROUP:
         return _refusal("Unsupported model when in features size is not multiple of 16")
     return None
 
@@ -81,6 +86,9 @@ def _tile_refusal(
     tile_out, tile_in = block
     ranks = config.tensor_parallel_size
     if module.role == "experts":
+        width = outputs // 2 if module.name.endswith("gate_up_proj") else inputs
+        if _finer_tiles(config, module, block, width):
+            return None
         if module.name.endswith("gate_up_proj") and (outputs // 2) % tile_out:
             return _refusal(
                 f"The output_size of gate's and up's weight = {outputs // 2} is not divisible by weight "
@@ -104,6 +112,12 @@ def _tile_refusal(
             f"block_n = {tile_out}."
         )
     return None
+
+
+def _finer_tiles(config: EngineConfig, module: Module, block: tuple[int, int], width: int) -> bool:
+    """Whether experts take a finer tile that divides everything (`refine_fp8_moe_block_shape`)."""
+    hidden = module.in_features if module.name.endswith("gate_up_proj") else module.out_features
+    return config.release.at_least(FINER_TILES_SINCE) and gcd(*block, width, hidden) >= FINEST_TILE
 
 
 def _awq_refusal(scheme: WeightScheme, module: Module, outputs: int, inputs: int) -> Refusal | None:
