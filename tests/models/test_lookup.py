@@ -289,6 +289,8 @@ def test_what_is_not_known_is_told_with_a_reason_and_a_name() -> None:
         ("someone/gemma-4-26B-A4B-it-AWQ-4bit", "google/gemma-4-26B-A4B-it"),
         ("someone/deepseek-r1-distill-qwen-14b-awq", "deepseek-ai/DeepSeek-R1-Distill-Qwen-14B"),
         ("someone/Qwen3-8B", "Qwen/Qwen3-8B"),
+        ("meta-llama/Llama-3.1-8B-Instrct", LLAMA),
+        ("casperhansen/deepseek-r1-distill-qwen-14b-awq", "deepseek-ai/DeepSeek-R1-Distill-Qwen-14B"),
         ("google/gemma-4-E2B", "google/gemma-4-E2B-it"),
         ("gpt2", "openai-community/gpt2"),
         ("someone/gpt2-for-something-else-entirely", None),

@@ -5,6 +5,7 @@ Nothing is read here: what lies outside (files, the hub cache, the hub) comes in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
@@ -303,7 +304,8 @@ def _unknown(name: ModelName, reference: str, hub_id: str, refusal: str) -> Unkn
 
 def nearest_id(model_id: str) -> str | None:
     """The catalogue's id that looks most like this one; None where none does. A model of the same name
-    comes first, then one that this name begins with (`…-AWQ-4bit` of somebody else), then a slip."""
+    comes first, then a slip of the pen, then one that this name begins with (`…-AWQ-4bit` of somebody else),
+    then one that is like it."""
     by_lower = {each.lower(): each for each in catalogue_ids()}
     wanted = model_id.lower()
     own_name = wanted.rpartition("/")[2]
@@ -312,6 +314,10 @@ def nearest_id(model_id: str) -> str | None:
         names.setdefault(lowered.partition("/")[2], lowered)
     if own_name in names:
         return by_lower[names[own_name]]
+    slip = _most_like(wanted, by_lower, 0.9)
+    # a slip of the pen leaves the numbers alone: 14b is not 32b
+    if slip and re.sub(r"\D", "", slip) == re.sub(r"\D", "", wanted):
+        return by_lower[slip]
     # half of the name: what a family is called is no model of it
     begun = [
         name
@@ -320,15 +326,15 @@ def nearest_id(model_id: str) -> str | None:
     ]
     if begun:
         return by_lower[names[max(begun, key=len)]]
-    return by_lower.get(_slip_of(wanted, by_lower) or names.get(_slip_of(wanted, names), ""))
+    # 0.75: a variant of a name, not just any model of the same family
+    return by_lower.get(_most_like(wanted, by_lower, 0.75) or names.get(_most_like(wanted, names, 0.75), ""))
 
 
-def _slip_of(wanted: str, known: Iterable[str]) -> str:
-    """The text that is most like another one; empty where none is."""
+def _most_like(wanted: str, known: Iterable[str], cutoff: float) -> str:
+    """The text that is most like another one; empty where none is like it enough (0 to 1)."""
     from difflib import get_close_matches
 
-    # 0.75: a slip or a variant of a name, not just any model of the same family
-    return next(iter(get_close_matches(wanted, known, n=1, cutoff=0.75)), "")
+    return next(iter(get_close_matches(wanted, known, n=1, cutoff=cutoff)), "")
 
 
 def lower(confidence: Confidence) -> Confidence:
