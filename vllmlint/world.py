@@ -20,6 +20,7 @@ from vllmlint.serving.server import Server
 from vllmlint.serving.wrappers import is_wrapped, note_uses, open_wrapped, run_objects, values_objects
 
 if TYPE_CHECKING:
+    from vllmlint.hardware.real_cluster import RealNodes
     from vllmlint.models.lookup import Outside
 
 
@@ -71,7 +72,14 @@ class World:
         self._foreign_workloads: list[Workload] = []
         self._servers_by_workload: dict[int, list[Server]] = {}
         self._services: dict[int, list[KubeObject]] = {}
+        #: real nodes that were given to the run; None without any
+        self.nodes: RealNodes | None = None
+        self._memos: dict[str, dict[Any, Any]] = {}
         self.files = [_read_objects(file) for file in files]
+
+    def memo(self, question: str) -> dict[Any, Any]:
+        """Answers to a question that are kept for the run."""
+        return self._memos.setdefault(question, {})
 
     def add_foreign(self, objects: Iterable[KubeObject]) -> None:
         """Let joins see objects of files that are not linted here: siblings, other shards of a run."""

@@ -49,6 +49,9 @@ spec:
 """
 
 
+A100S = ("40gb-pcie", "40gb-sxm", "80gb-pcie", "80gb-sxm")
+
+
 def inspected(text: str, contract: Contract | None = None, **options: Any) -> list[dict[str, Any]]:
     """The servers of one file, as JSON gives them."""
     plan = inspect_world(world_of({"m.yaml": text}, contract), **options)
@@ -167,18 +170,22 @@ def test_pools_that_a_node_selector_allows() -> None:
     (server,) = inspected(DEPLOYMENT, Contract(node_pools=pools))
     assert server["node"] == {
         "selectors": {"gpu": "a100"},
-        "candidates": [{"pool": "one", "gpu": "nvidia-a100-80gb-sxm"}, {"pool": "three", "gpu": None}],
+        "candidates": [
+            {"pool": "one", "gpu": "nvidia-a100-80gb-sxm"},
+            # its labels leave four cards open
+            *({"pool": "three", "gpu": f"nvidia-a100-{card}"} for card in A100S),
+        ],
     }
     environments = {"all": Environment(paths=("*.yaml",), node_pools=("three", "two"))}
     (server,) = inspected(DEPLOYMENT, Contract(node_pools=pools, environments=environments))
-    assert [one["pool"] for one in server["node"]["candidates"]] == ["three"]
+    assert {one["pool"] for one in server["node"]["candidates"]} == {"three"}
 
 
 def test_an_environment_that_names_no_pools_allows_all() -> None:
     pools = {"one": NodePool(labels={"gpu": "a100"})}
     environments = {"all": Environment(paths=("*.yaml",))}
     (server,) = inspected(DEPLOYMENT, Contract(node_pools=pools, environments=environments))
-    assert [one["pool"] for one in server["node"]["candidates"]] == ["one"]
+    assert {one["pool"] for one in server["node"]["candidates"]} == {"one"}
 
 
 @pytest.mark.parametrize(("size", "expected"), [("size: 4\n", 4), ("", 1)])

@@ -281,6 +281,29 @@ def fit(
 
 
 @app.command()
+def place(
+    paths: Annotated[Optional[list[str]], _PATHS] = None,  # noqa: UP045
+    nodes: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--nodes",
+            help="Real nodes, from `kubectl get nodes -o json` (repeatable; `-` reads standard input).",
+            metavar="FILE",
+        ),
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", "-f", help="text or json.", metavar="FORMAT")] = "text",
+    stdin_filename: Annotated[
+        str, typer.Option("--stdin-filename", help="The name of the manifest on standard input.")
+    ] = "-",
+    contract: Annotated[Optional[str], _CONTRACT] = None,  # noqa: UP045
+) -> None:
+    """Show on which nodes each vLLM server can run, and what stands in the way on the others."""
+    from vllmlint.cli import place as command
+
+    _leave(command.run(paths or [], nodes or [], format_, stdin_filename=stdin_filename, contract=contract))
+
+
+@app.command()
 def upgrade(
     to: Annotated[
         str, typer.Option("--to", help="The vLLM release to move to, as in 0.33.0.", metavar="RELEASE")

@@ -16,6 +16,7 @@ JOINED_KINDS = frozenset(
     {
         "ClusterServingRuntime",
         "ConfigMap",
+        "DeviceClass",
         "HorizontalPodAutoscaler",
         "InferenceService",
         "LLMInferenceService",

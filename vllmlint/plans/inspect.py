@@ -8,6 +8,7 @@ from vllmlint.kube.pods import Mount
 from vllmlint.kube.probes import Probe
 from vllmlint.kube.quantity import parse_quantity
 from vllmlint.manifest.text import Place
+from vllmlint.plans.place import placement_of
 from vllmlint.serving.flag_tables import flag_table
 from vllmlint.serving.ranks import ranks_of
 from vllmlint.serving.server import Server
@@ -55,7 +56,7 @@ def _server(server: Server, world: World, defaults: bool) -> dict[str, Any]:
         ],
         "env": {name: {"value": var.value, "source": var.source} for name, var in sorted(server.env.items())},
         "gpu": _gpu(server),
-        "node": {"selectors": _selectors(server), "candidates": _candidates(server, world)},
+        "node": {"selectors": _selectors(server), "candidates": candidates(server, world)},
         "parallelism": _parallelism(server),
         "probes": {
             "startup": _probe(container.probes.get("startupProbe")),
@@ -158,18 +159,16 @@ def _selectors(server: Server) -> dict[str, str]:
     return {} if node is None else {key: node.string(key) or "" for key in node.entries}
 
 
-def _candidates(server: Server, world: World) -> list[dict[str, str | None]]:
-    """The contract's pools whose labels meet the nodeSelector, in the environment of the file."""
-    contract = world.contract(server.object)
-    environment = world.environment_of(server.object.file.path)
-    allowed = contract.environments[environment].node_pools if environment is not None else None
-    wanted = _selectors(server)
-    return [
-        {"pool": name, "gpu": pool.gpu}
-        for name, pool in contract.node_pools.items()
-        if (allowed is None or name in allowed)
-        and all(pool.labels.get(key) == value for key, value in wanted.items())
-    ]
+def candidates(server: Server, world: World) -> list[dict[str, str | None]]:
+    """The node pools that take the server's pod or may, each with every GPU it may have."""
+    found: list[dict[str, str | None]] = []
+    for pool in placement_of(server.workload, world).possible:
+        gpu = pool.profile.gpu
+        cards = gpu.candidates if gpu is not None else ()
+        found += [{"pool": pool.profile.name, "gpu": card.id} for card in cards]
+        if not cards:
+            found.append({"pool": pool.profile.name, "gpu": None})
+    return found
 
 
 def _parallelism(server: Server) -> dict[str, Any]:

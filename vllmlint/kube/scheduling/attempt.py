@@ -59,6 +59,20 @@ class Attempt:
                 loads = [(node, cluster.load(node.name).pods) for node in cluster.nodes]
                 self._spread = SpreadState(pod, loads, comparisons=self._comparisons)
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """The node labels that the pod's demands look at."""
+        terms = [one.key for term in self.pod.node_terms or () for one in term.expressions]
+        topology = [one.topology_key for one in (*self.pod.affinity, *self.pod.anti_affinity)]
+        return frozenset(
+            (*self.pod.selector, *terms, *topology, *(one.topology_key for one in self.pod.spread))
+        )
+
+    @property
+    def names_nodes(self) -> bool:
+        """Whether the pod's demands look at the names of nodes."""
+        return bool(self.pod.node_name) or any(term.fields for term in self.pod.node_terms or ())
+
     def verdicts(self) -> list[Verdict]:
         """The verdict for each node of the cluster, in its order."""
         found = [self.verdict(node) for node in self.cluster.nodes]

@@ -70,6 +70,7 @@ class Cluster:
         gates: Mapping[str, bool] | None = None,
     ) -> None:
         self.nodes = tuple(NodeState(node) for node in nodes)
+        self.pods = None if pods is None else tuple(pods)
         self.pods_known = pods is not None
         self.storage = storage if storage is not None else Storage({}, {}, {}, complete=False)
         self.devices = devices if devices is not None else Devices()
@@ -79,7 +80,7 @@ class Cluster:
         self._by_name = {node.name: node for node in self.nodes}
         self._loads: dict[str, Load] = {}
         # a pod that is done holds nothing; one that is leaving still does
-        self.running = tuple(one for one in pods or () if one.node_name and not one.finished)
+        self.running = tuple(one for one in self.pods or () if one.node_name and not one.finished)
         by_node: dict[str, list[Pod]] = {}
         for one in self.running:
             by_node.setdefault(one.node_name, []).append(one)
@@ -95,6 +96,26 @@ class Cluster:
         stated = self._gates.get(name)
         since = _GATES[name]
         return stated if stated is not None else since is not None and self.version >= since
+
+    def state(self, node: Node) -> NodeState:
+        """A node made ready: one of the cluster's own, or one that stands for members of a group."""
+        found = self._by_name.get(node.name)
+        return found if found is not None and found.node is node else NodeState(node)
+
+    def with_objects(self, devices: Devices, storage: Storage) -> Cluster:
+        """The same cluster with other objects in it."""
+        other = object.__new__(Cluster)
+        other.__dict__.update(self.__dict__)
+        other.devices, other.storage = devices, storage
+        return other
+
+    def known_devices(self, *, slices: bool, classes: bool) -> Devices:
+        """The objects of device allocation, with what nothing is known of marked so."""
+        return replace(
+            self.devices,
+            slices=self.devices.slices if slices else None,
+            classes=self.devices.classes if classes else None,
+        )
 
     def load(self, node: str) -> Load:
         """What runs on a node."""

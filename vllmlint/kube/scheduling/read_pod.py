@@ -50,6 +50,11 @@ def read_pod(data: Mapping[str, Any], version: tuple[int, int] = NEWEST) -> Pod:
     )
 
 
+def is_placeholder(value: str) -> bool:
+    """Whether a text holds something that is filled in later."""
+    return _PLACEHOLDER.search(value) is not None
+
+
 def mapping(value: Any) -> Mapping[str, Any]:
     """A mapping, or an empty one for anything else."""
     return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,257 @@
+"""On which nodes the pods of a workload can run, and what stands in the way on the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from vllmlint.contract.pools import contract_profiles
+from vllmlint.hardware.profile import NodeProfile
+from vllmlint.kube.node import Node
+from vllmlint.kube.pods import Workload
+from vllmlint.kube.scheduling.admission import refusals
+from vllmlint.kube.scheduling.attempt import Attempt
+from vllmlint.kube.scheduling.cluster import Cluster
+from vllmlint.kube.scheduling.kubelet import check_kubelet
+from vllmlint.kube.scheduling.read_pod import NEWEST
+from vllmlint.kube.scheduling.records import Answer, Pod, Reason
+from vllmlint.manifest.text import Place
+from vllmlint.plans.place_objects import devices_of, storage_of
+from vllmlint.plans.place_pod import completed_by_others, field_place, pod_data, pod_of
+from vllmlint.record import record
+from vllmlint.world import World
+
+Origin = Literal["nodes-file", "contract", "platform", "nothing"]
+
+
+@record
+class PlacedReason:
+    """A reason with its places in the manifest: of what causes it, and of what nearly lets the pod in."""
+
+    reason: Reason
+    place: Place | None
+    near: Place | None = None
+
+
+@record
+class PoolVerdict:
+    """Whether nodes of one kind take a pod; `members` are the nodes of it that do, where they differ."""
+
+    profile: NodeProfile
+    answer: Answer
+    reasons: tuple[PlacedReason, ...] = ()
+    members: tuple[str, ...] | None = None
+    #: what is taken for granted of a platform's machines, of which pools choose it
+    assumptions: tuple[str, ...] = ()
+
+
+@record
+class Placement:
+    """Where a workload's pods can run.
+
+    `origin` says where the node kinds are from: real nodes, the contract's pools, or what a platform has for
+    the pod's selectors; `nothing`: nothing is known of the nodes. `refused` are reasons why the API server
+    does not take the pod at all. `answer` is yes where some pool takes it, no where surely none does.
+    """
+
+    workload: Workload
+    pod: Pod
+    origin: Origin
+    pools: tuple[PoolVerdict, ...]
+    refused: tuple[PlacedReason, ...] = ()
+
+    @property
+    def answer(self) -> Answer:
+        """The verdict over all pools."""
+        if self.refused:
+            return "no"
+        answers = {pool.answer for pool in self.pools}
+        if "yes" in answers:
+            return "yes"
+        if "unknown" in answers or not answers:
+            return "unknown"
+        # the list of a platform's machines need not be complete
+        return "no" if self.origin != "platform" else "unknown"
+
+    @property
+    def fitting(self) -> tuple[PoolVerdict, ...]:
+        """The pools that take the pod."""
+        return tuple(pool for pool in self.pools if pool.answer == "yes")
+
+    @property
+    def possible(self) -> tuple[PoolVerdict, ...]:
+        """The pools that take the pod or may: its candidates."""
+        return tuple(pool for pool in self.pools if pool.answer != "no")
+
+
+def placement_of(workload: Workload, world: World) -> Placement:
+    """Where the pods of a workload can run, by all that the run knows of nodes; worked out once."""
+    memo = world.memo("placement")
+    found: Placement | None = memo.get(id(workload))
+    if found is None:
+        found = memo[id(workload)] = _place(workload, world)
+    return found
+
+
+def profiles_for(workload: Workload, world: World) -> tuple[Origin, tuple[NodeProfile, ...]]:
+    """The kinds of nodes a workload may land on: real ones, else the contract's, else the platform's."""
+    view = world.contract_of(workload.object.file.path)
+    memo = world.memo("node profiles")
+    key = (id(view.contract), world.environment_of(workload.object.file.path))
+    if key not in memo:
+        pools = contract_profiles(view.contract, view.relative_path) if view.contract.node_pools else ()
+        memo[key] = pools
+    pools = memo[key]
+    if world.nodes is not None:
+        real = world.nodes.profiles
+        if pools:
+            narrowed = memo.get((*key, "real"))
+            if narrowed is None:
+                from vllmlint.hardware.real_nodes import narrowed_by_pools
+
+                narrowed = memo[(*key, "real")] = tuple(narrowed_by_pools(one, pools) for one in real)
+            real = narrowed
+        return "nodes-file", real
+    if pools:
+        return "contract", pools
+    return "platform", ()
+
+
+def _place(workload: Workload, world: World) -> Placement:
+    origin, profiles = profiles_for(workload, world)
+    if origin == "platform":
+        pod = pod_of(workload, NEWEST)
+        profiles = _platform_profiles(pod)
+        origin = "platform" if profiles else "nothing"
+    cluster = _cluster(origin, profiles, world)
+    pod = pod_of(workload, cluster.version)
+    if pod.claims or pod.volumes:
+        devices = devices_of(workload, pod, world, cluster.devices)
+        storage = storage_of(workload, pod, world, cluster.storage)
+        cluster = cluster.with_objects(devices, storage)
+    attempt = Attempt(pod, cluster)
+    others = completed_by_others(workload)
+    gates = cluster.gate("TaintTolerationComparisonOperators")
+    refused = tuple(_placed(one, workload) for one in refusals(pod_data(workload), comparisons=gates))
+    pools = tuple(_pool(one, attempt, workload, others) for one in profiles)
+    return Placement(workload, pod, origin, pools, refused)
+
+
+def _platform_profiles(pod: Pod) -> tuple[NodeProfile, ...]:
+    wanted = wanted_labels(pod)
+    if not wanted or pod.unread:
+        return ()
+    from vllmlint.hardware.platforms import platform_profiles
+
+    return platform_profiles(wanted)
+
+
+def wanted_labels(pod: Pod) -> dict[str, tuple[str, ...]]:
+    """The labels that a node must have, each with the values that will do: of the selector, and of the
+    required affinity where it has one term."""
+    wanted: dict[str, tuple[str, ...]] = {key: (value,) for key, value in pod.selector.items()}
+    terms = pod.node_terms or ()
+    for one in terms[0].expressions if len(terms) == 1 else ():
+        if one.operator == "In":
+            wanted.setdefault(one.key, one.values)
+    return wanted
+
+
+def _cluster(origin: Origin, profiles: tuple[NodeProfile, ...], world: World) -> Cluster:
+    """The cluster that the node kinds make up, one for all workloads that share them."""
+    memo = world.memo("clusters")
+    key = id(profiles) if origin != "platform" else None
+    found: tuple[object, Cluster] | None = memo.get(key) if key is not None else None
+    if found is None:
+        nodes = [one.node for one in profiles]
+        versions = {node.kubernetes_version for node in nodes if node.kubernetes_version is not None}
+        version = min(versions) if versions else NEWEST
+        if origin == "nodes-file" and world.nodes is not None:
+            cluster = world.nodes.cluster(nodes, version)
+        else:
+            cluster = Cluster(nodes, version=version)
+        found = (profiles, cluster)
+        if key is not None:
+            memo[key] = found
+    return found[1]
+
+
+def _pool(profile: NodeProfile, attempt: Attempt, workload: Workload, others: str) -> PoolVerdict:
+    node = profile.node
+    if node.names and len(node.names) > 1 and _tells_apart(node, attempt):
+        return _members(profile, attempt, workload, others)
+    verdict = attempt.verdict(attempt.cluster.state(node))
+    reasons = [*verdict.reasons, *check_kubelet(attempt.pod, profile.node, _per_container(profile))]
+    return _verdict(profile, [_softened(one, others) for one in reasons], workload)
+
+
+def _tells_apart(node: Node, attempt: Attempt) -> bool:
+    """Whether the pod's demands, or what runs, can tell the members of a group apart."""
+    return (
+        attempt.cluster.pods_known or attempt.names_nodes or bool(attempt.keys & node.varying_labels.keys())
+    )
+
+
+def _members(profile: NodeProfile, attempt: Attempt, workload: Workload, others: str) -> PoolVerdict:
+    """The verdict for a group of nodes one by one: yes where one takes the pod, else the nearest miss."""
+    found = [
+        (member.name, _verdict(profile, [_softened(one, others) for one in verdict.reasons], workload))
+        for member in profile.node.members()
+        for verdict in (attempt.verdict(attempt.cluster.state(member)),)
+    ]
+    order = {"yes": 0, "unknown": 1, "no": 2}
+    best = min((one for _, one in found), key=lambda one: (order[one.answer], len(one.reasons)))
+    fitting = tuple(name for name, one in found if one.answer == best.answer and best.answer == "yes")
+    return replace(best, members=fitting if best.answer == "yes" else None)
+
+
+def _verdict(profile: NodeProfile, reasons: Sequence[Reason], workload: Workload) -> PoolVerdict:
+    answer: Answer = "yes"
+    assumptions: tuple[str, ...] = ()
+    if profile.origin == "platform":
+        assumptions = tuple(_ASSUMED[key] for one in reasons if (key := _chosen_by_pools(one)) is not None)
+        reasons = [one for one in reasons if _chosen_by_pools(one) is None]
+    if any(one.answer == "no" for one in reasons):
+        answer = "no"
+    elif reasons:
+        answer = "unknown"
+    placed = tuple(_placed(one, workload) for one in reasons)
+    return PoolVerdict(profile, answer, placed, None, assumptions if answer == "yes" else ())
+
+
+#: What whoever makes a pool of a platform's machines chooses: the best case is assumed, and said.
+_ASSUMED = {
+    "taint": "the nodes have no taints but the platform's own",
+    "ephemeral-storage": "the nodes' disks are large enough for the ephemeral storage that is asked for",
+}
+
+
+def _chosen_by_pools(one: Reason) -> str | None:
+    """The key of an assumption that takes the place of an unknown; None for every other reason."""
+    if one.answer != "unknown":
+        return None
+    if one.code == "taint" and not one.subject:
+        return "taint"
+    return "ephemeral-storage" if one.code == "resource" and one.subject == "ephemeral-storage" else None
+
+
+def _softened(one: Reason, others: str) -> Reason:
+    """A reason that something the manifest does not show may take away is no longer definite."""
+    if not others or one.answer != "no":
+        return one
+    added = one.code == "taint" and one.near is None
+    return replace(one, answer="unknown", detail=f"{one.detail}; {others} may add it") if added else one
+
+
+def _placed(one: Reason, workload: Workload) -> PlacedReason:
+    near = field_place(workload, one.near.route) if one.near is not None else None
+    return PlacedReason(one, field_place(workload, one.route), near)
+
+
+def _per_container(profile: NodeProfile) -> Mapping[str, int]:
+    """How many of a resource the device plugin lets one container have, where it says."""
+    gpu = profile.gpu
+    if gpu is None or gpu.max_per_container is None or gpu.resource is None:
+        return {}
+    return {gpu.resource: gpu.max_per_container}

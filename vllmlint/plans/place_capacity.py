@@ -1,0 +1,176 @@
+"""Whether the pools have room for all pods of a workload: replicas, surge, autoscaling, groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil
+from typing import Literal
+
+from vllmlint.kube.objects import KubeObject
+from vllmlint.kube.pods import Workload
+from vllmlint.kube.scheduling.pod_affinity import term_matches
+from vllmlint.kube.scheduling.records import Answer, Pod
+from vllmlint.manifest.nodes import Node, Scalar
+from vllmlint.manifest.text import Place
+from vllmlint.plans.place import Placement, PoolVerdict
+from vllmlint.record import record
+from vllmlint.world import World
+
+_HOSTNAME = "kubernetes.io/hostname"
+#: The pods of a rollout beyond the replicas, where the Deployment does not say (apps/v1 defaults).
+_DEFAULT_SURGE = "25%"
+
+
+@record
+class Room:
+    """Whether pools have room for a number of pods at once.
+
+    `kind` says what asks: the replicas, a rollout's surplus, the autoscaler's maximum, one group that must be
+    there as a whole. `pods` is what it asks for, `room` what the pools that take the pod hold at most (None:
+    not known); `place` is the characters that ask.
+    """
+
+    kind: Literal["replicas", "surge", "autoscaler", "group"]
+    pods: int
+    room: int | None
+    answer: Answer
+    place: Place | None = None
+    source: str = ""
+
+
+def room_for(placement: Placement, world: World) -> tuple[Room, ...]:
+    """What the workload asks of its pools as a whole; empty where nothing takes the pod or nothing is known.
+
+    Pools count as empty: the room is the best case.
+    """
+    if not placement.possible or placement.refused:
+        return ()
+    room = _sum(placement, placement.possible)
+    return tuple(_demands(placement, world, room))
+
+
+def pods_per_node(pod: Pod, pool: PoolVerdict) -> int | None:
+    """How many pods of a kind one empty node holds; None where that is not known."""
+    node = pool.profile.node
+    limits: list[int] = []
+    for name, ask in pod.requests.items():
+        if ask.amount <= 0:
+            continue
+        has = node.allocatable_of(name)
+        if has is None:
+            continue
+        units = ceil(has * 1000) if name == "cpu" else int(has)
+        limits.append(units // ask.amount)
+    if pod.ports or _alone(pod):
+        limits.append(1)
+    return min(limits) if limits else None
+
+
+def _alone(pod: Pod) -> bool:
+    """Whether a pod keeps others of its kind off its node."""
+    return any(one.topology_key == _HOSTNAME and term_matches(one, pod, {}) for one in pod.anti_affinity)
+
+
+def _sum(placement: Placement, pools: tuple[PoolVerdict, ...]) -> int | None:
+    total = 0
+    for pool in pools:
+        count = len(pool.members) if pool.members is not None else pool.profile.node.count
+        each = pods_per_node(placement.pod, pool)
+        if count is None or each is None:
+            return None
+        total += count * each
+    return total
+
+
+def _demands(placement: Placement, world: World, room: int | None) -> Iterator[Room]:
+    workload = placement.workload
+    size = group_pods(workload)
+    if size is not None and size > 1 and _one_shape(workload, world):
+        yield _room("group", size, room, workload.object.node.at("spec", "leaderWorkerTemplate", "size"))
+    per_replica = size or 1
+    replicas = workload.replicas
+    if replicas is not None:
+        wanted = replicas * per_replica
+        yield _room("replicas", wanted, room, workload.replicas_node)
+        surge = surge_of(workload, replicas)
+        if surge:
+            yield _surge(placement, wanted, surge, room)
+    for scaler in scalers_of(workload, world):
+        field = "maxReplicas" if scaler.kind == "HorizontalPodAutoscaler" else "maxReplicaCount"
+        most = scaler.node.integer("spec", field)
+        if most is not None:
+            node = scaler.node.at("spec", field)
+            yield _room("autoscaler", most * per_replica, room, node, scaler.title)
+
+
+def _room(
+    kind: Literal["replicas", "surge", "autoscaler", "group"],
+    pods: int,
+    room: int | None,
+    node: Node | None,
+    source: str = "",
+) -> Room:
+    answer: Answer = "unknown" if room is None else "yes" if pods <= room else "no"
+    place = node.content if isinstance(node, Scalar) else node.place if node is not None else None
+    return Room(kind, pods, room, answer, place, source)
+
+
+def _surge(placement: Placement, wanted: int, surge: int, room: int | None) -> Room:
+    """A rollout's pods: against what the pools hold, or the GPUs that the contract says are spare."""
+    spare = _spare_pods(placement)
+    node = placement.workload.object.node.at("spec", "strategy", "rollingUpdate", "maxSurge")
+    if spare is None:
+        return _room("surge", wanted + surge, room, node)
+    return _room("surge", wanted + surge, wanted + spare, node, f"{spare} pods fit on spare GPUs")
+
+
+def _spare_pods(placement: Placement) -> int | None:
+    """How many more pods the spare GPUs of the pools hold; None where a pool does not say."""
+    total = 0
+    for pool in placement.possible:
+        spare = pool.profile.spare_gpus
+        gpus = [ask.amount for name, ask in placement.pod.requests.items() if "/" in name and ask.amount]
+        if spare is None or not gpus:
+            return None
+        total += spare // max(gpus)
+    return total
+
+
+def surge_of(workload: Workload, replicas: int) -> int:
+    """The pods that a rollout makes beyond the replicas; 0 for what does not roll."""
+    spec = workload.object.node
+    if workload.carrier != "plain" or workload.kind != "Deployment":
+        return 0
+    if spec.string("spec", "strategy", "type") == "Recreate":
+        return 0
+    text = spec.string("spec", "strategy", "rollingUpdate", "maxSurge") or _DEFAULT_SURGE
+    if text.endswith("%") and text[:-1].isdigit():
+        return ceil(replicas * int(text[:-1]) / 100)
+    return int(text) if text.isdigit() else 0
+
+
+def group_pods(workload: Workload) -> int | None:
+    """The pods of one replica that must run together: a LeaderWorkerSet's size, a host group of Ray."""
+    if workload.carrier == "lws":
+        node = workload.object.node.at("spec", "leaderWorkerTemplate", "size")
+        return 1 if node is None else workload.object.node.integer("spec", "leaderWorkerTemplate", "size")
+    return None
+
+
+def _one_shape(workload: Workload, world: World) -> bool:
+    """Whether all pods of a group are made from one template, so that one sum holds for all."""
+    facts = world.facts_of(workload.object)
+    roles = [one for one in (facts.workloads if facts else ()) if one.object is workload.object]
+    return len(roles) == 1
+
+
+def scalers_of(workload: Workload, world: World) -> Iterator[KubeObject]:
+    """The autoscalers in sight that scale a workload."""
+    for kind in ("HorizontalPodAutoscaler", "ScaledObject"):
+        for scaler in world.index.nearby(kind, workload.object):
+            target = scaler.node.mapping("spec", "scaleTargetRef")
+            if target is None:
+                continue
+            kind_named = target.string("kind") or "Deployment"
+            if target.string("name") == workload.object.name and kind_named == workload.kind:
+                yield scaler

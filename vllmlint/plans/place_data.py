@@ -1,0 +1,110 @@
+"""`vllmlint place` as plain data, in the shape of the design page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vllmlint.kube.scheduling.words import headline, message
+from vllmlint.manifest.text import Place
+from vllmlint.plans.place import PlacedReason, Placement, PoolVerdict, placement_of
+from vllmlint.plans.place_capacity import Room, room_for
+from vllmlint.serving.server import Server
+from vllmlint.world import World
+
+SCHEMA_VERSION = "1"
+
+
+def place_world(world: World) -> dict[str, Any]:
+    """Where each server of a run can be placed."""
+    servers = [server for facts in world.files for server in facts.servers]
+    return {"schema_version": SCHEMA_VERSION, "servers": [_server(one, world) for one in servers]}
+
+
+def _server(server: Server, world: World) -> dict[str, Any]:
+    placement = placement_of(server.workload, world)
+    rooms = room_for(placement, world)
+    obj = server.object
+    return {
+        "file": obj.file.path,
+        "document": obj.document,
+        "object": {
+            "apiVersion": obj.api_version,
+            "kind": obj.kind,
+            "namespace": obj.namespace,
+            "name": obj.name,
+        },
+        "container": server.container.name,
+        "role": server.workload.role or None,
+        "nodes_from": placement.origin,
+        "fits": overall(placement, rooms),
+        "refused": [_reason(one) for one in placement.refused],
+        "pools": [_pool(pool) for pool in placement.pools],
+        "capacity": [_room(one) for one in rooms],
+    }
+
+
+def overall(placement: Placement, rooms: tuple[Room, ...]) -> str:
+    """The verdict for a server: a pool that takes the pod, with room for all replicas and for a group."""
+    if placement.answer == "yes" and any(
+        room.answer == "no" and room.kind in {"replicas", "group"} for room in rooms
+    ):
+        return "no"
+    return placement.answer
+
+
+def _pool(pool: PoolVerdict) -> dict[str, Any]:
+    profile = pool.profile
+    return {
+        "pool": profile.name,
+        "fits": pool.answer,
+        "reasons": [text_of(one) for one in pool.reasons],
+        "details": [_reason(one) for one in pool.reasons],
+        "assumptions": list(pool.assumptions),
+        "nodes": profile.node.count,
+        "gpus": [gpu.id for gpu in profile.gpu.candidates] if profile.gpu is not None else [],
+        "source": profile.source,
+    }
+
+
+def text_of(one: PlacedReason) -> str:
+    """A reason in one line: the scheduler's words, then the comparison."""
+    reason = one.reason
+    head = headline(reason)
+    return (
+        head
+        if reason.answer == "unknown" or not reason.detail or reason.detail == head
+        else f"{head}: {reason.detail}"
+    )
+
+
+def _reason(one: PlacedReason) -> dict[str, Any]:
+    reason = one.reason
+    return {
+        "plugin": reason.plugin,
+        "answer": reason.answer,
+        "message": message(reason),
+        "detail": reason.detail,
+        "node_fact": reason.node_fact or None,
+        **_position(one.place),
+        "near_miss": {"flaw": reason.near.flaw, **_position(one.near)} if reason.near is not None else None,
+    }
+
+
+def _room(one: Room) -> dict[str, Any]:
+    return {
+        "kind": one.kind,
+        "pods": one.pods,
+        "room": one.room,
+        "fits": one.answer,
+        "source": one.source or None,
+        **_position(one.place),
+    }
+
+
+def _position(place: Place | None) -> dict[str, Any]:
+    position = place.source.position(place.start) if place is not None else None
+    return {
+        "file": place.source.path if place is not None else None,
+        "line": position.line if position is not None else None,
+        "column": position.column if position is not None else None,
+    }
