@@ -1,10 +1,10 @@
 """500 servers against 5,000 nodes: time and memory of placement, from node profiles in memory.
 
-    python benchmarks/placement/speed.py [SERVERS [NODES]]
+    python benchmarks/placement/speed.py [SERVERS [NODES [POOLS]]]
 
-The nodes are of 100 pools (GPU model, zone, taints), each with its own host name and provider id; the
-servers ask for different GPUs, counts, zones, tolerations and spreading. The file of nodes is written, read as
-`--nodes` reads it, and placement is then measured alone. Prints seconds and the growth of resident memory.
+The nodes are of 100 pools (GPU model, zone, taints), each with its own host name and machine id; the servers
+ask for different GPUs, counts, zones, tolerations and spreading. The file of nodes is written and read as
+`--nodes` reads it; placement is then measured alone. Prints seconds and the growth of resident memory.
 """
 
 from __future__ import annotations
@@ -73,7 +73,13 @@ def server(number: int) -> dict[str, Any]:
         ],
     }
     if number % 5 == 0:
-        terms = [{"matchExpressions": [{"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["a", "b"]}]}]
+        terms = [
+            {
+                "matchExpressions": [
+                    {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["a", "b"]}
+                ]
+            }
+        ]
         required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
         spec["affinity"] = {"nodeAffinity": required}
     if number % 7 == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -131,10 +131,10 @@ def _place(workload: Workload, world: World) -> Placement:
         storage = storage_of(workload, pod, world, cluster.storage)
         cluster = cluster.with_objects(devices, storage)
     attempt = Attempt(pod, cluster)
-    others = completed_by_others(workload)
+    places = _Places(workload)
     gates = cluster.gate("TaintTolerationComparisonOperators")
-    refused = tuple(_placed(one, workload) for one in refusals(pod_data(workload), comparisons=gates))
-    pools = tuple(_pool(one, attempt, workload, others) for one in profiles)
+    refused = tuple(map(places.one, refusals(pod_data(workload), comparisons=gates)))
+    pools = tuple(_pool(one, attempt, places) for one in profiles)
     return Placement(workload, pod, origin, pools, refused)
 
 
@@ -177,13 +177,12 @@ def _cluster(origin: Origin, profiles: tuple[NodeProfile, ...], world: World) ->
     return found[1]
 
 
-def _pool(profile: NodeProfile, attempt: Attempt, workload: Workload, others: str) -> PoolVerdict:
+def _pool(profile: NodeProfile, attempt: Attempt, places: _Places) -> PoolVerdict:
     node = profile.node
-    if node.names and len(node.names) > 1 and _tells_apart(node, attempt):
-        return _members(profile, attempt, workload, others)
-    verdict = attempt.verdict(attempt.cluster.state(node))
-    reasons = [*verdict.reasons, *check_kubelet(attempt.pod, profile.node, _per_container(profile))]
-    return _verdict(profile, [_softened(one, others) for one in reasons], workload)
+    if node.count != 1 and len(node.names) > 1 and _tells_apart(node, attempt):
+        return _members(profile, attempt, places)
+    reasons = (*attempt.reasons(attempt.cluster.state(node)), *_kubelet(profile, attempt))
+    return places.verdict(profile, reasons)
 
 
 def _tells_apart(node: Node, attempt: Attempt) -> bool:
@@ -193,31 +192,62 @@ def _tells_apart(node: Node, attempt: Attempt) -> bool:
     )
 
 
-def _members(profile: NodeProfile, attempt: Attempt, workload: Workload, others: str) -> PoolVerdict:
+def _members(profile: NodeProfile, attempt: Attempt, places: _Places) -> PoolVerdict:
     """The verdict for a group of nodes one by one: yes where one takes the pod, else the nearest miss."""
-    found = [
-        (member.name, _verdict(profile, [_softened(one, others) for one in verdict.reasons], workload))
-        for member in profile.node.members()
-        for verdict in (attempt.verdict(attempt.cluster.state(member)),)
-    ]
+    found: dict[tuple[Reason, ...], PoolVerdict] = {}
+    by_verdict: dict[int, list[str]] = {}
+    for member in attempt.cluster.members(profile.node):
+        reasons = attempt.reasons(member)
+        one = found.get(reasons)
+        if one is None:
+            one = found[reasons] = places.verdict(profile, reasons)
+        by_verdict.setdefault(id(one), []).append(member.name)
     order = {"yes": 0, "unknown": 1, "no": 2}
-    best = min((one for _, one in found), key=lambda one: (order[one.answer], len(one.reasons)))
-    fitting = tuple(name for name, one in found if one.answer == best.answer and best.answer == "yes")
-    return replace(best, members=fitting if best.answer == "yes" else None)
+    best = min(found.values(), key=lambda one: (order[one.answer], len(one.reasons)))
+    return replace(best, members=tuple(by_verdict[id(best)])) if best.answer == "yes" else best
 
 
-def _verdict(profile: NodeProfile, reasons: Sequence[Reason], workload: Workload) -> PoolVerdict:
-    answer: Answer = "yes"
-    assumptions: tuple[str, ...] = ()
-    if profile.origin == "platform":
-        assumptions = tuple(_ASSUMED[key] for one in reasons if (key := _chosen_by_pools(one)) is not None)
-        reasons = [one for one in reasons if _chosen_by_pools(one) is None]
-    if any(one.answer == "no" for one in reasons):
-        answer = "no"
-    elif reasons:
-        answer = "unknown"
-    placed = tuple(_placed(one, workload) for one in reasons)
-    return PoolVerdict(profile, answer, placed, None, assumptions if answer == "yes" else ())
+class _Places:
+    """The reasons of one workload with their places, each worked out once."""
+
+    def __init__(self, workload: Workload) -> None:
+        self.workload = workload
+        self._others = completed_by_others(workload)
+        self._placed: dict[int, tuple[Reason, PlacedReason]] = {}
+        self._lists: dict[tuple[int, ...], tuple[PlacedReason, ...]] = {}
+
+    def verdict(self, profile: NodeProfile, reasons: Sequence[Reason]) -> PoolVerdict:
+        """The verdict for a kind of node that follows from the reasons against it."""
+        assumptions: tuple[str, ...] = ()
+        if profile.origin == "platform":
+            assumptions = tuple(_ASSUMED[key] for one in reasons if (key := _chosen_by_pools(one)))
+            reasons = [one for one in reasons if _chosen_by_pools(one) is None]
+        placed = self.all(reasons)
+        answer: Answer = "yes"
+        if any(one.reason.answer == "no" for one in placed):
+            answer = "no"
+        elif placed:
+            answer = "unknown"
+        return PoolVerdict(profile, answer, placed, None, assumptions if answer == "yes" else ())
+
+    def all(self, reasons: Sequence[Reason]) -> tuple[PlacedReason, ...]:
+        """Reasons with their places; the same tuple for the same reasons."""
+        key = tuple(map(id, reasons))
+        found = self._lists.get(key)
+        if found is None:
+            found = self._lists[key] = tuple(map(self.one, reasons))
+        return found
+
+    def one(self, reason: Reason) -> PlacedReason:
+        """A reason with its places."""
+        found = self._placed.get(id(reason))
+        if found is None:
+            shown = _softened(reason, self._others)
+            near = field_place(self.workload, reason.near.route) if reason.near is not None else None
+            placed = PlacedReason(shown, field_place(self.workload, reason.route), near)
+            # the reason is kept too: another one must not get its number
+            found = self._placed[id(reason)] = (reason, placed)
+        return found[1]
 
 
 #: What whoever makes a pool of a platform's machines chooses: the best case is assumed, and said.
@@ -244,14 +274,9 @@ def _softened(one: Reason, others: str) -> Reason:
     return replace(one, answer="unknown", detail=f"{one.detail}; {others} may add it") if added else one
 
 
-def _placed(one: Reason, workload: Workload) -> PlacedReason:
-    near = field_place(workload, one.near.route) if one.near is not None else None
-    return PlacedReason(one, field_place(workload, one.route), near)
-
-
-def _per_container(profile: NodeProfile) -> Mapping[str, int]:
-    """How many of a resource the device plugin lets one container have, where it says."""
+def _kubelet(profile: NodeProfile, attempt: Attempt) -> tuple[Reason, ...]:
+    """What the kubelet of such nodes refuses: more of a shared GPU than one container may have."""
     gpu = profile.gpu
     if gpu is None or gpu.max_per_container is None or gpu.resource is None:
-        return {}
-    return {gpu.resource: gpu.max_per_container}
+        return ()
+    return tuple(check_kubelet(attempt.pod, profile.node, {gpu.resource: gpu.max_per_container}))

@@ -38,7 +38,7 @@ def _server(server: Server, world: World) -> dict[str, Any]:
         "nodes_from": placement.origin,
         "fits": overall(placement, rooms),
         "refused": [_reason(one) for one in placement.refused],
-        "pools": [_pool(pool) for pool in placement.pools],
+        "pools": _pools(placement.pools),
         "capacity": [_room(one) for one in rooms],
     }
 
@@ -52,13 +52,26 @@ def overall(placement: Placement, rooms: tuple[Room, ...]) -> str:
     return placement.answer
 
 
-def _pool(pool: PoolVerdict) -> dict[str, Any]:
+def _pools(pools: tuple[PoolVerdict, ...]) -> list[dict[str, Any]]:
+    """The pools of a server; those with the same reasons share the lists."""
+    shared: dict[int, tuple[list[str], list[dict[str, Any]]]] = {}
+    found = []
+    for pool in pools:
+        lists = shared.get(id(pool.reasons))
+        if lists is None:
+            lists = ([text_of(one) for one in pool.reasons], [_reason(one) for one in pool.reasons])
+            shared[id(pool.reasons)] = lists
+        found.append(_pool(pool, *lists))
+    return found
+
+
+def _pool(pool: PoolVerdict, reasons: list[str], details: list[dict[str, Any]]) -> dict[str, Any]:
     profile = pool.profile
     return {
         "pool": profile.name,
         "fits": pool.answer,
-        "reasons": [text_of(one) for one in pool.reasons],
-        "details": [_reason(one) for one in pool.reasons],
+        "reasons": reasons,
+        "details": details,
         "assumptions": list(pool.assumptions),
         "nodes": profile.node.count,
         "gpus": [gpu.id for gpu in profile.gpu.candidates] if profile.gpu is not None else [],

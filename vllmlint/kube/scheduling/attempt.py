@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cached_property
 
 from vllmlint.kube.scheduling.affinity import check_affinity
 from vllmlint.kube.scheduling.cluster import Cluster
 from vllmlint.kube.scheduling.dra.claims import ClaimState
-from vllmlint.kube.scheduling.nodes import NodeState
+from vllmlint.kube.scheduling.nodes import HOSTNAME, NodeState
 from vllmlint.kube.scheduling.pod_affinity import PodAffinityState
 from vllmlint.kube.scheduling.pod_affinity import check_alone as affinity_alone
 from vllmlint.kube.scheduling.ports import check_ports
@@ -47,6 +48,8 @@ class Attempt:
         self._claims = ClaimState(pod, cluster)
         self._volumes = VolumeState(pod, cluster.storage, cluster.running) if pod.volumes else None
         self._spread: SpreadState | None = None
+        self._parts: dict[tuple[object, ...], tuple[Reason, ...]] = {}
+        self._found: dict[tuple[object, ...], tuple[Reason, ...]] = {}
         self._affinity: PodAffinityState | None = None
         if cluster.pods_known:
             there = [
@@ -59,16 +62,13 @@ class Attempt:
                 loads = [(node, cluster.load(node.name).pods) for node in cluster.nodes]
                 self._spread = SpreadState(pod, loads, comparisons=self._comparisons)
 
-    @property
+    @cached_property
     def keys(self) -> frozenset[str]:
-        """The node labels that the pod's demands look at."""
+        """The node labels whose values the pod's selector and required affinity look at."""
         terms = [one.key for term in self.pod.node_terms or () for one in term.expressions]
-        topology = [one.topology_key for one in (*self.pod.affinity, *self.pod.anti_affinity)]
-        return frozenset(
-            (*self.pod.selector, *terms, *topology, *(one.topology_key for one in self.pod.spread))
-        )
+        return frozenset((*self.pod.selector, *terms))
 
-    @property
+    @cached_property
     def names_nodes(self) -> bool:
         """Whether the pod's demands look at the names of nodes."""
         return bool(self.pod.node_name) or any(term.fields for term in self.pod.node_terms or ())
@@ -86,22 +86,71 @@ class Attempt:
 
     def verdict(self, node: NodeState) -> Verdict:
         """The verdict for one node, by itself."""
+        return verdict(node.name, list(self.reasons(node)))
+
+    def reasons(self, node: NodeState) -> tuple[Reason, ...]:
+        """Every reason against one node; the same objects for nodes that do not differ in what is asked."""
         if self.pod.node_name:
-            return verdict(node.name, list(self._bound(node)))
-        return verdict(node.name, list(self._reasons(node)))
+            return tuple(self._bound(node))
+        if not self._separable:
+            return tuple(self._reasons(node))
+        taints, amounts = self.cluster.classes(node)
+        labels = tuple(node.label_key(key) for key in self._label_keys)
+        whole = (taints, amounts, labels, node.name if self.names_nodes else "")
+        found = self._found.get(whole)
+        if found is None:
+            found = self._found[whole] = (
+                *self._kept((0, taints), self._gates, node),
+                *self._kept((1, labels, whole[3]), self._labels, node),
+                *self._kept((2, amounts), self._resources, node),
+                *self._kept((3, labels), self._neighbours, node),
+            )
+        return found
+
+    def _kept(
+        self, key: tuple[object, ...], ask: Callable[[NodeState], Iterator[Reason]], node: NodeState
+    ) -> tuple[Reason, ...]:
+        found = self._parts.get(key)
+        if found is None:
+            found = self._parts[key] = tuple(ask(node))
+        return found
+
+    @cached_property
+    def _separable(self) -> bool:
+        """Whether each reason depends on one thing of the node only: taints, labels or amounts."""
+        pod, devices = self.pod, self.cluster.devices
+        return not (self.cluster.pods_known or pod.claims or pod.volumes or devices.classes)
+
+    @cached_property
+    def _label_keys(self) -> tuple[str, ...]:
+        topology = {one.topology_key for one in self.pod.affinity}
+        topology |= {one.topology_key for one in self.pod.spread}
+        # equal nodes all have a host name
+        return tuple(sorted(self.keys | {key for key in topology if key != HOSTNAME}))
 
     def _reasons(self, node: NodeState) -> Iterator[Reason]:
-        pod, load = self.pod, self.cluster.load(node.name)
+        yield from self._gates(node)
+        yield from self._labels(node)
+        yield from check_ports(self.pod, self.cluster.load(node.name).ports)
+        yield from self._resources(node)
+        if self._volumes is not None:
+            yield from self._volumes.check(node)
+        yield from self._neighbours(node)
+        yield from self._claims.check(node)
+
+    def _gates(self, node: NodeState) -> Iterator[Reason]:
+        pod = self.pod
         if pod.gates:
             text = f"waiting for scheduling gates: [{' '.join(pod.gates)}]"
             yield Reason("SchedulingGates", "gated", "no", "", ("spec", "schedulingGates"), "", text)
         yield from check_cordon(pod, node, comparisons=self._comparisons)
         yield from check_taints(pod, node, comparisons=self._comparisons)
-        yield from check_affinity(pod, node)
-        yield from check_ports(pod, load.ports)
-        yield from self._resources(node)
-        if self._volumes is not None:
-            yield from self._volumes.check(node)
+
+    def _labels(self, node: NodeState) -> Iterator[Reason]:
+        return check_affinity(self.pod, node)
+
+    def _neighbours(self, node: NodeState) -> Iterator[Reason]:
+        pod = self.pod
         if self._spread is not None:
             yield from self._spread.check(node)
         elif pod.spread:
@@ -110,7 +159,6 @@ class Attempt:
             yield from self._affinity.check(node)
         elif pod.affinity:
             yield from affinity_alone(pod, node, self.cluster.namespaces)
-        yield from self._claims.check(node)
 
     def _resources(self, node: NodeState) -> Iterator[Reason]:
         load = self.cluster.load(node.name)

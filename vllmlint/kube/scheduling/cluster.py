@@ -79,6 +79,9 @@ class Cluster:
         self._gates = dict(gates or {})
         self._by_name = {node.name: node for node in self.nodes}
         self._loads: dict[str, Load] = {}
+        self._members: dict[int, tuple[NodeState, ...]] = {}
+        self._classes: dict[int, tuple[int, int]] = {}
+        self._numbers: dict[object, int] = {}
         # a pod that is done holds nothing; one that is leaving still does
         self.running = tuple(one for one in self.pods or () if one.node_name and not one.finished)
         by_node: dict[str, list[Pod]] = {}
@@ -101,6 +104,22 @@ class Cluster:
         """A node made ready: one of the cluster's own, or one that stands for members of a group."""
         found = self._by_name.get(node.name)
         return found if found is not None and found.node is node else NodeState(node)
+
+    def members(self, node: Node) -> tuple[NodeState, ...]:
+        """The nodes that one of the cluster's stands for, one by one."""
+        found = self._members.get(id(node))
+        if found is None:
+            found = self._members[id(node)] = tuple(NodeState(one) for one in node.members())
+        return found
+
+    def classes(self, node: NodeState) -> tuple[int, int]:
+        """Numbers that are equal for nodes of equal taints, and for nodes of equal resources."""
+        found = self._classes.get(id(node))
+        if found is None:
+            keys = (node.taint_key, node.amount_key)
+            numbers = [self._numbers.setdefault(key, len(self._numbers)) for key in keys]
+            found = self._classes[id(node)] = (numbers[0], numbers[1])
+        return found
 
     def with_objects(self, devices: Devices, storage: Storage) -> Cluster:
         """The same cluster with other objects in it."""

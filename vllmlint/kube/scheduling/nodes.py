@@ -27,6 +27,28 @@ class NodeState:
         self.allocatable = _units(node.allocatable)
         self.used = _units(node.used)
 
+    @property
+    def taint_key(self) -> object:
+        """Equal for nodes between which taints, cordons and what a platform adds to pods do not tell."""
+        node = self.node
+        return (self.taints, self.unschedulable, node.taints_complete, node.extended_resource_toleration)
+
+    @property
+    def amount_key(self) -> object:
+        """Equal for nodes between which resources do not tell."""
+        node = self.node
+        known = (node.allocatable_complete, node.absent_resources, node.upper_bounds)
+        return (tuple(sorted(self.allocatable.items())), tuple(sorted(self.used.items())), known)
+
+    def label_key(self, key: str) -> object:
+        """Equal for nodes between which a label does not tell."""
+        value = self.labels.get(key)
+        return value if value is not None or self._settled(key) else self.node.label_values(key)
+
+    def _settled(self, key: str) -> bool:
+        """Whether a label that is not among the node's is surely absent."""
+        return self.node.labels_complete and key not in self.node.varying_labels
+
     def amount(self, resource: str) -> int | None:
         """Allocatable of a resource; 0 where the node has none of it, None where nothing tells."""
         found = self.allocatable.get(resource)
@@ -41,7 +63,7 @@ class NodeState:
     def meets(self, one: Requirement) -> bool | None:
         """Whether the node's labels meet a requirement; None when nothing tells."""
         value = self.labels.get(one.key)
-        if value is not None or self.node.labels_complete:
+        if value is not None or self._settled(one.key):
             return holds(one, self.labels)
         values = self.node.label_values(one.key)
         if values is None:
