@@ -40,7 +40,10 @@ def need_of(groups: Sequence[Group], release: Release, packed_layout: bool) -> C
     """What the start check compares with the memory of a stage, as a function of the request (3.9)."""
     if release.at_least("0.29.0"):
         block = block_bytes(groups, release, packed_layout)
-        return lambda demand: block * sum(group_blocks(group, demand) for group in groups)
+        kinds = [distinct(group.specs) if group.uniform else [group.spec] for group in groups]
+        return lambda demand: (
+            block * sum(max(blocks_per_request(spec, demand) for spec in specs) for specs in kinds)
+        )
     if len(groups) == 1 and groups[0].uniform:
         counts = Counter(groups[0].specs)
         return lambda demand: sum(count * bytes_per_request(spec, demand) for spec, count in counts.items())

@@ -187,16 +187,18 @@ def _need(model: KvCaches, groups: Sequence[Group]) -> Callable[[Demand], int]:
 
 def _check(model: KvCaches, demand: Demand, usable: list[int]) -> Refusal | None:
     for amount, need in zip(*_checked(model, usable), strict=True):
-        refusal = _refusal(demand, amount, need, _needed(model, demand))
+        refusal = _refusal(model, demand, amount, need)
         if refusal is not None:
             return refusal
     return None
 
 
-def _refusal(demand: Demand, available: int, need: Callable[[Demand], int], most: int) -> Refusal | None:
-    """The check of one stage; `most` is what the widest stage needs."""
+def _refusal(
+    model: KvCaches, demand: Demand, available: int, need: Callable[[Demand], int]
+) -> Refusal | None:
+    """The check of one stage; the refusal names what the widest stage needs."""
     if available <= 0:
-        return _no_memory(most, available)
+        return _no_memory(_needed(model, demand), available)
     needed = need(demand)
     if needed <= available:
         return None
@@ -217,7 +219,7 @@ def _refusal(demand: Demand, available: int, need: Callable[[Demand], int], most
         message,
         "kv",
         ("max_model_len", "gpu_memory_utilization"),
-        most,
+        _needed(model, demand),
         available,
         estimate or None,
     )
@@ -236,10 +238,10 @@ def _plan_by_layer(model: KvCaches, available: list[int]) -> KvPlan | Refusal:
     for amount, specs in zip(available, model.stage_specs, strict=True):
         if specs:
             refusal = _refusal(
+                model,
                 model.demand,
                 amount,
                 lambda demand, specs=specs: needed_bytes_by_layer(specs, demand),  # type: ignore[misc]
-                _needed(model, model.demand),
             )
             if refusal is not None:
                 return refusal

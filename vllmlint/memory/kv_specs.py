@@ -366,8 +366,10 @@ def _v4_plan(config: EngineConfig, layers: tuple[CacheLayer, ...]) -> CachePlan 
             f"a block of {block_size} tokens holds no entry of a cache with one entry a {sparsest} tokens"
         )
         return Refusal("v4-block-size", message, "groups", ("block_size",))
-    made = {layer.shape: _v4_spec(layer, block_size) for layer in layers}
-    specs = {at: made[layer.shape] for at, layer in enumerate(layers)}
+    shapes = [layer.shape for layer in layers]
+    alike = dict(zip(shapes, layers, strict=True))
+    made = {shape: _v4_spec(layer, block_size) for shape, layer in alike.items()}
+    specs = {at: made[shape] for at, shape in enumerate(shapes)}
     return CachePlan(specs, block_size, ("FLASHMLA_SPARSE_DSV4",), packed_layout=True)
 
 
