@@ -15,7 +15,8 @@ and the available bytes. A row counts as agreed only if all that it states agree
   has none;
 - of an `ok` row: num_blocks, block_size, the groups (kind, layers, block_size, page_bytes, window and, of
   a uniform group, its pages; in order), bytes_per_block, kv_tokens_logged, max_concurrency (to the six
-  decimals of the rows), needed_bytes, auto_max_model_len and in_flight_tokens, each where stated;
+  decimals of the rows), needed_bytes and in_flight_tokens, each where stated, and auto_max_model_len
+  (a row without it says that the length was not shortened);
 - of an error of the start check: needed_bytes and estimated_max_len where stated, and which of the three
   refusals it is (no memory at all, one request too long, not one token).
 
@@ -144,7 +145,8 @@ def differences(row: Mapping[str, Any], path: Path) -> list[str]:
     }
     for name, ours in pairs.items():
         theirs = row.get(name)
-        if theirs is not None and ours != theirs:
+        stated = theirs is not None or name == "auto_max_model_len"
+        if stated and ours != theirs:
             found.append(f"{name} {ours}, theirs {theirs}")
     if ours_groups(answer) != theirs_groups(row):
         found.append(f"groups {ours_groups(answer)}, theirs {theirs_groups(row)}")
