@@ -305,3 +305,20 @@ def test_scales_of_bitsandbytes_were_a_byte_each() -> None:
     new = _gib("Qwen/Qwen2.5-7B-Instruct", quantization="bitsandbytes", release="0.11.0")
     assert old == pytest.approx(5.2032, rel=0.01)
     assert new > old
+
+
+def test_an_unstated_group_size_is_a_matter_of_scales() -> None:
+    band = weight_total(weight_terms(engine_config("Qwen/Qwen2.5-32B-Instruct-GPTQ-Int4"), 0))
+    assert 0.95 < band.low / band.mid < 1 < band.high / band.mid < 1.1
+    assert "group size" in band.reason
+
+
+def test_an_unrecorded_list_reaches_to_plain_token_mixers() -> None:
+    """A dense model's attention is a sixth of its layers, three quarters of which NVFP4 saves."""
+    band = weight_total(weight_terms(engine_config("nvidia/Qwen3-32B-NVFP4"), 0))
+    plain = weight_total(weight_terms(engine_config("Qwen/Qwen3-32B"), 0))
+    attention = 64 * 2 * 5120 * (64 + 8) * 128
+    more = attention * (2 - 0.5625) / 2**30
+    assert band.high - band.mid == pytest.approx(more, rel=0.05)
+    assert band.low == pytest.approx(band.mid, rel=0.01)
+    assert band.high < plain.mid

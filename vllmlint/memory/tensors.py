@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from vllmlint.engine.config import EngineConfig
 from vllmlint.memory.allocator import allocated_bytes
@@ -17,6 +18,8 @@ from vllmlint.record import record
 
 GIB = 1 << 30
 FP32_BYTES = 4
+#: How a doubtful config is read: as it stands, or with the most or the fewest modules quantised.
+Reading = Literal["stated", "most", "fewest"]
 #: GPUs below this capability have no fp8 arithmetic: vLLM repacks fp8 weights for Marlin.
 _FP8_CAPABILITY = (8, 9)
 #: Blocks of the allocator depend on the order of allocations, and kernels keep small workspaces of their own.
@@ -82,9 +85,9 @@ def stage_tensors(config: EngineConfig, stage: int) -> list[Tensor]:
     return _Book(config, stage).tensors()
 
 
-def stage_terms(config: EngineConfig, stage: int) -> list[Term]:
+def stage_terms(config: EngineConfig, stage: int, reading: Reading = "stated") -> list[Term]:
     """The parts of a stage's sum, each with its tensors."""
-    tensors = stage_tensors(config, stage)
+    tensors = _Book(config, stage, reading).tensors()
     return [_term(name, [tensor for tensor in tensors if tensor.part == name]) for name in PARTS]
 
 
@@ -104,11 +107,17 @@ def _term(name: str, tensors: Sequence[Tensor]) -> Term:
     return Term(name, Band(low * (1 - _SPREAD) / GIB, mid / GIB, high * (1 + _SPREAD) / GIB, reason), shown)
 
 
+def _plain_where_doubtful(module: Module) -> bool:
+    """Whether checkpoints are known to leave such a module alone: token mixers and shared experts."""
+    return module.role == "linear" and ("mlp." not in module.name or "shared" in module.name)
+
+
 class _Book:
     """The modules of one stage with what each takes on its fullest rank."""
 
-    def __init__(self, config: EngineConfig, stage: int) -> None:
+    def __init__(self, config: EngineConfig, stage: int, reading: Reading = "stated") -> None:
         self.config = config
+        self.reading = reading
         self.ranks = ranks_of(config)
         self.layers = stage_layers(config, stage)
         self.first, self.last = stage == 0, stage == config.pipeline_parallel_size - 1
@@ -155,6 +164,12 @@ class _Book:
         """How often each scheme applies to a module's layers on this stage."""
         found = self.quantization
         if found is None or module.role in ("never", "vision"):
+            yield count, None
+            return
+        if self.reading == "most" and module.role in ("linear", "experts"):
+            yield count, min(found.schemes, key=lambda scheme: scheme.bits, default=None)
+            return
+        if self.reading == "fewest" and _plain_where_doubtful(module):
             yield count, None
             return
         if not module.layers:

@@ -35,7 +35,7 @@ def weight_terms(config: EngineConfig, stage: int) -> tuple[Term, ...]:
     lacking = missing_sizes(architecture)
     if lacking or not modules_of(architecture):
         return (_by_published_size(config, stage, lacking),)
-    parts = checked_against_checkpoint(config, stage_terms(config, stage))
+    parts = checked_against_checkpoint(config, stage_terms(config, stage), stage)
     parts += [
         *unrecorded_term(config, stage),
         _rope(config),

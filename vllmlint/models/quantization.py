@@ -41,6 +41,11 @@ class CheckpointQuantization:
         return general or next((rule.scheme for rule in self.rules), None)
 
     @property
+    def schemes(self) -> tuple[WeightScheme, ...]:
+        """Every scheme that the config names."""
+        return tuple(rule.scheme for rule in self.rules if rule.scheme is not None)
+
+    @property
     def _lists(self) -> list[NameList]:
         return [self.ignore, *(rule.targets for rule in self.rules if rule.targets is not None)]
 

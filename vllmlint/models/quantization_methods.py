@@ -37,6 +37,9 @@ class SchemeRule:
     targets: NameList | None = None
 
 
+#: The config names no group size; published checkpoints have 32 to 128, or one scale a channel.
+GROUP_SIZE_DOUBT = "group size not stated, 128 taken"
+
 _Read = tuple[tuple[SchemeRule, ...], str]
 
 
@@ -64,13 +67,13 @@ def _read_gptq(config: Mapping[str, Any], _: Mapping[str, Any], __: ModelArchite
         other = {**config, **(change if isinstance(change, Mapping) else {})}
         names = NameList((key.removeprefix("+:"),), "gptq")
         rules.append(SchemeRule(integer_scheme(other, zero_points=True), names))
-    return (*rules, SchemeRule(base)), "" if "group_size" in config else "group size not stated, 128 taken"
+    return (*rules, SchemeRule(base)), "" if "group_size" in config else GROUP_SIZE_DOUBT
 
 
 def _read_awq(config: Mapping[str, Any], _: Mapping[str, Any], __: ModelArchitecture) -> _Read:
     scheme = integer_scheme({**config, "desc_act": False}, zero_points=True)
     stated = "group_size" in config or "q_group_size" in config
-    return (SchemeRule(scheme),), "" if stated else "group size not stated, 128 taken"
+    return (SchemeRule(scheme),), "" if stated else GROUP_SIZE_DOUBT
 
 
 def _read_groups(config: Mapping[str, Any], _: Mapping[str, Any], __: ModelArchitecture) -> _Read:
