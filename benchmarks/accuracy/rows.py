@@ -46,13 +46,15 @@ _SWITCHES = (
     "disable_custom_all_reduce",
 )
 _ENV = re.compile(r"\b(VLLM_[A-Z0-9_]+)\s*=\s*([^\s;,]+)")
-_VERSION = re.compile(r"\d+\.\d+(?:\.\d+){0,2}(?:\.?(?:rc|post|dev)\d+)*")
+_VERSION = re.compile(r"\d+\.\d+(?:\.\d+){0,2}(?:\.?(?:rc|post|dev)\d+)*(?![\dx])")
 #: What a row's source says and the row does not: s055 was started with the offline class `LLM(...)`, whose
 #: batch default on such cards is 16384 tokens, not the server's 8192 (vllm-project/vllm#44376, comment).
 FROM_SOURCE: dict[str, dict[str, Any]] = {"s055": {"max_num_batched_tokens": 16384}}
 #: Utilizations that differ by more than this are not rounding.
 _MISSTATED = 0.02
 _RANGE = re.compile(r"(\d+\.\d+(?:\.\d+)?)\s*-\s*(\d+\.\d+(?:\.\d+)?)")
+#: Cards of one name whose memory differs by more than this many GiB are not the same.
+_SAME_CARD_GIB = 2
 #: A row that leaves open which of two cards it was: a batch of 2048 tokens is what vLLM takes on an A100.
 _EITHER = re.compile(r"A100(?:/| or )H100")
 _A100_DEFAULT_TOKENS = 2048
@@ -90,29 +92,38 @@ def gpu_of(row: Mapping[str, Any]) -> Gpu | None:
     text = row["gpu"]
     if _EITHER.search(text) and row.get("max_num_batched_tokens") == _A100_DEFAULT_TOKENS:
         text = "A100-80GB"
-    gpu = _named_gpu(text)
-    if gpu is None:
-        return None
     stated = row.get("gpu_mem_gib")
-    if stated is None:
+    gpu = _named_gpu(text, stated)
+    if gpu is None or stated is None:
         return gpu
     values = {name: getattr(gpu, name) for name in Gpu.__dataclass_fields__}
     return Gpu(**{**values, "memory_gib": stated})
 
 
-def _named_gpu(text: str) -> Gpu | None:
+def _named_gpu(text: str, stated_gib: float | None) -> Gpu | None:
+    """The card of a name; None where the name is that of cards with different memory and none is stated."""
     plain = re.sub(r"\s*\(.*?\)", "", text)
-    plain = plain.split(",")[0].strip()
+    plain = re.sub(r"^\d+ ?x ", "", plain.split(",")[0].strip())
     if " + " in plain:
         return None  # ranks on cards of two kinds: there is no one GPU
-    for candidate in (text, plain, re.sub(r"\bBlackwell\b", "", plain)):
+    slice_name = re.sub(r"[ -]MIG[ -]", "-MIG-", plain)
+    for candidate in (text, slice_name, plain, re.sub(r"\bBlackwell\b", "", plain)):
         found = find_gpu(candidate.strip())
+        sizes = {round(card.memory_gib) for card in found if card.memory_gib is not None}
+        if sizes and max(sizes) - min(sizes) > _SAME_CARD_GIB:
+            found = tuple(card for card in found if _near(card, stated_gib))
         if found:
             return found[0]
     for pattern, gpu_id in _CLASSES:
         if re.search(pattern, text):
             return gpu_by_id(gpu_id)
     return None
+
+
+def _near(card: Gpu, stated_gib: float | None) -> bool:
+    if card.memory_gib is None or stated_gib is None:
+        return False
+    return abs(card.memory_gib - stated_gib) <= _SAME_CARD_GIB
 
 
 def settings_of(row: Mapping[str, Any]) -> dict[str, Any]:

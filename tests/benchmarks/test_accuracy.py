@@ -17,7 +17,7 @@ sys.path.insert(0, str(FOLDER))
 import collect  # noqa: E402
 from planners import PLANNERS, planned  # noqa: E402
 from report import Compared, as_consumed, missed_targets, outcome, percentile, truth_of  # noqa: E402
-from rows import case_of, implied_utilization, settings_of, speculation_of  # noqa: E402
+from rows import case_of, gpu_of, implied_utilization, settings_of, speculation_of  # noqa: E402
 
 from vllmlint.hardware.gpus import gpu_by_id  # noqa: E402
 from vllmlint.memory.band import Band  # noqa: E402
@@ -116,6 +116,7 @@ def test_environment_and_release_of_a_row() -> None:
         ({"gpu": "not in the quoted part (8 GPUs)"}, "GPU"),
         ({"gpu": "RTX 5070 Ti 16GB + RTX 5090 D 32GB"}, "GPU"),
         ({"vllm_version": "latest"}, "release"),
+        ({"vllm_version": "0.2x-0.3x (log form)"}, "release"),
     ],
 )
 def test_what_cannot_be_told_is_not_predicted(changes: dict[str, Any], why: str) -> None:
@@ -123,6 +124,22 @@ def test_what_cannot_be_told_is_not_predicted(changes: dict[str, Any], why: str)
     assert case.request is None
     assert why in case.why_not
     assert outcome(row(**changes)).prediction.verdict == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("name", "stated", "gpu"),
+    [
+        ("2x RTX 3090", None, "nvidia-rtx-3090"),
+        ("A100", None, None),  # 40 or 80 GB
+        ("A100", 79.25, "nvidia-a100-80gb-pcie"),
+        ("A800 80GB", None, "nvidia-a100-80gb-sxm"),
+        ("DGX Spark GB10 (unified memory)", None, "nvidia-gb10"),
+        ("RTX 3050 Laptop 6GB", 6.0, None),
+    ],
+)
+def test_cards_by_name(name: str, stated: float | None, gpu: str | None) -> None:
+    found = gpu_of(row(gpu=name, gpu_mem_gib=stated))
+    assert (found.id if found else None) == gpu
 
 
 def test_a_row_that_contradicts_itself_takes_its_own_sum() -> None:
