@@ -20,11 +20,11 @@ _CLASS = re.compile(r"^class (\w+)\(", re.MULTILINE)
 _ATTENTION = re.compile(r"^class \w*Attention\w*\(nn\.Module\):", re.MULTILINE)
 _TYPE = re.compile(r'model_type\s*(?::[^=\n]+)?=\s*"([^"]+)"')
 _LENGTH = re.compile(r"^\s+max_position_embeddings\s*(?::[^=\n]+)?=\s*([0-9_]+)", re.MULTILINE)
-_SERVED = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
+_SERVED = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "ForMaskedLM")
 
 
 def compatible_classes(root: Path) -> list[str]:
-    """Names of the generative classes that vLLM's Transformers backend can run."""
+    """Names of the language model classes that vLLM's Transformers backend can run."""
     names: set[str] = set()
     for file in root.glob("models/*/modeling_*.py"):
         text = file.read_text("utf-8")

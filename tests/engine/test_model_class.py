@@ -89,3 +89,8 @@ def test_refusals(name: str, when: str, rule: str) -> None:
     with pytest.raises(RefusedError) as caught:
         served(name, when)
     assert caught.value.refusal.rule == rule
+
+
+def test_a_name_from_second_hand_is_not_refused() -> None:
+    derived = ModelArchitecture("test", {"architectures": ["NoSuchForCausalLM"]}, confidence="derived")
+    assert not model_class(derived, release("0.33.0")).certain

@@ -37,6 +37,8 @@ _SUFFIXES: tuple[tuple[str, str, str], ...] = (
     ("RewardModel", "pooling", "embed"),
     ("Model", "pooling", "embed"),
 )
+#: Where a catalogue row is not from the model's own config.json, its architecture's name may be amiss.
+_SECOND_HAND = frozenset({"derived", "class-default"})
 #: The class of vLLM that runs a model of the Transformers library (`_get_transformers_backend_cls`).
 TRANSFORMERS_CLASS = "TransformersForCausalLM"
 
@@ -87,6 +89,8 @@ def model_class(architecture: ModelArchitecture, release: Release) -> ModelClass
         return _class_of(architecture, TRANSFORMERS_CLASS, "Pg", registered=False)
     converted = _converted(name, release)
     if converted is None:
+        if first is None and architecture.confidence in _SECOND_HAND:
+            return _class_of(architecture, name, "Pg", registered=False, certain=False)
         raise _unsupported(name)
     return _class_of(architecture, name, converted, registered=False)
 
