@@ -246,3 +246,11 @@ def test_an_unknown_method_is_doubtful() -> None:
     found = _read({"quant_method": "next-year"})
     assert found.main_scheme is None
     assert "next-year" in found.doubt
+
+
+def test_a_list_that_modelopt_surely_wrote_is_missed_where_it_matters() -> None:
+    fp4 = {"quant_method": "modelopt", "quant_algo": "NVFP4"}
+    assert "not recorded" in _read(fp4).doubt
+    fp8 = {"quant_method": "modelopt", "quant_algo": "FP8"}
+    assert _read(fp8).doubt == ""
+    assert "not recorded" in _read(fp8, num_experts=8).doubt

@@ -108,7 +108,7 @@ def quantization_of(architecture: ModelArchitecture) -> CheckpointQuantization |
     ignore = _ignore_list(method, config, separate)
     if not ignore.complete:
         doubt = doubt or "only part of the list of unquantised modules is known"
-    elif method.startswith("modelopt") and not ignore.entries:
+    elif method.startswith("modelopt") and not ignore.entries and not _plain_fp8(method, architecture):
         # ModelOpt always writes a list: lm_head at least
         doubt = doubt or "the list of unquantised modules is not recorded"
     return CheckpointQuantization(
@@ -120,6 +120,12 @@ def quantization_of(architecture: ModelArchitecture) -> CheckpointQuantization |
         kv_cache_dtype=_kv_cache_dtype(config, separate),
         doubt=doubt,
     )
+
+
+def _plain_fp8(method: str, architecture: ModelArchitecture) -> bool:
+    """ModelOpt's fp8 form of a dense transformer: the recorded lists leave `lm_head` alone, nothing else."""
+    hybrid = architecture.text("hybrid_override_pattern") or architecture.per_layer("layers_block_type")
+    return method == "modelopt" and not architecture.is_moe and not hybrid
 
 
 _ALGORITHMS = {

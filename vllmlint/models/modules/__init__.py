@@ -70,6 +70,8 @@ def missing_sizes(architecture: ModelArchitecture) -> tuple[str, ...]:
 def _doubts(architecture: ModelArchitecture) -> tuple[str, ...]:
     found = []
     multimodal = any(word in architecture.class_name for word in ("ConditionalGeneration", "VL", "Omni"))
+    # transformers builds a tower for this type, though the class name does not say so
+    multimodal = multimodal or architecture.model_type == "step3p7"
     if multimodal and tower_shape(architecture) is None:
         found.append("the config says nothing of the vision tower")
     if architecture.part("audio_config") or architecture.model_type.startswith(("gemma3n", "qwen2_5_omni")):
