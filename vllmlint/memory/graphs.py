@@ -19,8 +19,8 @@ _MIB_PER_LAYER_V2 = (0.05, 0.13, 0.3)
 #: in a 0.19.0 log) to 3.4 times.
 _ESTIMATE_FACTOR = 1.3
 #: Estimates for mixture-of-experts and hybrid models run away on some kernels (one of 118 GiB is on record):
-#: the bound cannot be tight. With experts and speculation the first runner's second sample of a mode holds
-#: whole workspaces: 6.24 GiB for 60 graphs, 0.1 GiB each.
+#: the bound cannot be tight. With experts and speculation one log has 6.24 GiB for 60 graphs, 0.1 GiB each:
+#: it only bounds the band. Why the second sample is so large there is not known; perhaps whole workspaces.
 _RUNAWAY_FACTOR = 4.0
 _RUNAWAY_GIB = 0.105
 _MIB_PER_GIB = 1024
