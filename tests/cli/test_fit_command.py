@@ -122,6 +122,12 @@ def test_memory_of_ones_own(tmp_path: Path) -> None:
     assert plan["gpu"] == {"id": "nvidia-l4", "memory_gib": 21.5}
 
 
+def test_memory_of_ones_own_for_a_manifest(project: Path) -> None:
+    done = call(project, "fit", "big.yaml", "--gpu-memory-gib", "21.5", "--format", "json")
+    (plan,) = json.loads(done.out)["plans"]
+    assert (plan["gpu"]["memory_gib"], plan["pool"], done.code) == (21.5, "a100", 1)
+
+
 def test_several_requests(tmp_path: Path) -> None:
     arguments = ("fit", "--gpu", "nvidia-a100-80gb-sxm", "--model", LLAMA)
     assert "worked out again" not in call(tmp_path, *arguments, "--concurrency", "3").out

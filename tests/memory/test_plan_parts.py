@@ -12,7 +12,7 @@ from vllmlint.memory.band import Band, Term, exact
 from vllmlint.memory.plan import PARTS, Part, composed, dominant_terms, judge
 from vllmlint.memory.start_check import start_check
 
-NONE: dict[str, tuple[Term, ...]] = dict.fromkeys(PARTS, ())
+NONE: dict[Part, tuple[Term, ...]] = dict.fromkeys(PARTS, ())
 REFUSED = Refusal("kv-cache-too-small", "too little", "kv")
 gib = st.floats(0, 1000)
 

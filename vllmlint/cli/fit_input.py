@@ -158,7 +158,7 @@ def named_gpus(arguments: FitArguments) -> tuple[Gpu, ...] | None:
 
 
 def _with_memory(gpu: Gpu, memory_gib: float) -> Gpu:
-    return dataclasses.replace(gpu, memory_gib=memory_gib)
+    return dataclasses.replace(gpu, memory_gib=memory_gib, memory_certainty="stated")
 
 
 def _plans_of_command_line(arguments: FitArguments, gpus: Sequence[Gpu] | None) -> Iterator[FitPlan]:
@@ -229,6 +229,7 @@ def _plans_of_manifests(arguments: FitArguments, gpus: Sequence[Gpu] | None) -> 
                 server, shard.world, release=release, overrides=overrides, model=arguments.model
             )
             if gpus is None:
-                yield from plans_of_subject(subject, server, shard.world)
+                memory = arguments.gpu_memory_gib
+                yield from plans_of_subject(subject, server, shard.world, gpu_memory_gib=memory)
             else:
                 yield from (plan_subject(one, gpu) for gpu in gpus for one in _sizes(subject, arguments))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 
 from vllmlint.contract.pools import contract_profiles
@@ -31,6 +32,13 @@ class Candidate:
     pool: str | None
     problem: str = ""
     assumption: str = ""
+
+    def with_memory(self, memory_gib: float) -> Candidate:
+        """The same with another total memory, in GiB."""
+        if self.gpu is None:
+            return self
+        gpu = dataclasses.replace(self.gpu, memory_gib=memory_gib, memory_certainty="stated")
+        return dataclasses.replace(self, gpu=gpu)
 
 
 def gpus_of_server(server: Server, world: World) -> tuple[Candidate, ...]:

@@ -24,9 +24,15 @@ def fit_plans(server: Server, world: World) -> tuple[FitPlan, ...]:
     return found
 
 
-def plans_of_subject(subject: FitSubject, server: Server, world: World) -> tuple[FitPlan, ...]:
-    """The plans of what a server is told, on the GPUs its pod may land on."""
-    return tuple(_planned(subject, candidate) for candidate in gpus_of_server(server, world))
+def plans_of_subject(
+    subject: FitSubject, server: Server, world: World, *, gpu_memory_gib: float | None = None
+) -> tuple[FitPlan, ...]:
+    """The plans of what a server is told, on the GPUs its pod may land on; `gpu_memory_gib` is what each of
+    them reports."""
+    found = gpus_of_server(server, world)
+    if gpu_memory_gib is not None:
+        found = tuple(candidate.with_memory(gpu_memory_gib) for candidate in found)
+    return tuple(_planned(subject, candidate) for candidate in found)
 
 
 def subject_in(
