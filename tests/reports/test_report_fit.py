@@ -127,6 +127,17 @@ def test_the_matrix() -> None:
     check_snapshot("fit-matrix.txt", render_matrices(document(*plans), color=False, width=100))
 
 
+def test_a_narrow_matrix_leaves_out_the_concurrency() -> None:
+    two = {"max_model_len": 131072, "gpu_memory_utilization": 0.92, "tensor_parallel_size": 2}
+    both = document(plan(), plan(settings=two))
+    wide = render_matrices(both, color=False, width=60).splitlines()
+    assert "459k 3.5x" in wide[-1]
+    narrow = render_matrices(both, color=False, width=44).splitlines()
+    assert "459k" in narrow[-1]
+    assert "3.5x" not in narrow[-1]
+    assert max(map(len, narrow)) <= 44
+
+
 def test_cells() -> None:
     assert cell(plan()) == ("459k 3.5x", "good")
     assert cell(plan(verdict="depends")) == ("? 463k 3.5x", "warning")

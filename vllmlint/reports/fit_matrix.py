@@ -33,11 +33,9 @@ def render_matrix(plans: Sequence[Data], palette: Palette, width: int) -> str:
     rows: dict[str, dict[int, Data]] = {}
     for plan in plans:
         rows.setdefault(plan["gpu"]["id"], {})[plan["settings"]["tensor_parallel_size"]] = plan
-    heads = ["GPU", "GiB", *(f"TP {size}" for size in sizes)]
-    table: list[list[tuple[str, str]]] = [[(head, "bold") for head in heads]]
-    for gpu, cells in rows.items():
-        memory = next(iter(cells.values()))["gpu"]["memory_gib"]
-        table.append([(clean(gpu), ""), (f"{memory:.2f}", ""), *(cell(cells.get(size)) for size in sizes)])
+    table = _table(rows, sizes, brief=False)
+    if _width(table) > width:
+        table = _table(rows, sizes, brief=True)
     lines: list[str] = []
     if plans[0]["server"] is not None:
         lines += [palette.paint(line, "bold") for line in wrap(server_title(plans[0]["server"]), width)]
@@ -46,14 +44,33 @@ def render_matrix(plans: Sequence[Data], palette: Palette, width: int) -> str:
     return "\n".join([*lines, "", *_aligned(table, palette), *_refusals(plans, palette, width)]) + "\n"
 
 
+def _table(
+    rows: Mapping[str, Mapping[int, Data]], sizes: Sequence[int], *, brief: bool
+) -> list[list[tuple[str, str]]]:
+    """The cells with their styles, heads first; `brief` leaves out the concurrency."""
+    heads = ["GPU", "GiB", *(f"TP {size}" for size in sizes)]
+    table: list[list[tuple[str, str]]] = [[(head, "bold") for head in heads]]
+    for gpu, cells in rows.items():
+        memory = next(iter(cells.values()))["gpu"]["memory_gib"]
+        figures = [cell(cells.get(size), brief=brief) for size in sizes]
+        table.append([(clean(gpu), ""), (f"{memory:.2f}", ""), *figures])
+    return table
+
+
+def _width(table: Sequence[Sequence[tuple[str, str]]]) -> int:
+    """Columns that a table takes, two between cells."""
+    widest = [max(columns(row[index][0]) for row in table) for index in range(len(table[0]))]
+    return sum(widest) + 2 * (len(widest) - 1)
+
+
 def _title(plan: Data) -> str:
     length = plan["settings"].get("max_model_len")
     tokens = f", {length:,} tokens a request" if isinstance(length, int) and length > 0 else ""
     return f"{clean(plan['model']['id'] or 'unknown model')}, vLLM {plan['release']}{tokens}"
 
 
-def cell(plan: Data | None) -> tuple[str, str]:
-    """What a cell says, and its style."""
+def cell(plan: Data | None, *, brief: bool = False) -> tuple[str, str]:
+    """What a cell says, and its style; `brief`: tokens alone."""
     if plan is None:
         return "", ""
     verdict = plan["verdict"]
@@ -62,8 +79,8 @@ def cell(plan: Data | None) -> tuple[str, str]:
         return ("-" if verdict == "does-not-fit" else words), style
     mark = "" if verdict == "fits" else "? "
     amount = "low" if verdict == "fits" else "mid"
-    concurrency = plan["max_concurrency"][amount]
-    return f"{mark}{short(plan['kv']['tokens'][amount])} {concurrency:.1f}x", style
+    many = "" if brief else f" {plan['max_concurrency'][amount]:.1f}x"
+    return f"{mark}{short(plan['kv']['tokens'][amount])}{many}", style
 
 
 def short(tokens: float) -> str:
