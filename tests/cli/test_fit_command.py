@@ -122,6 +122,24 @@ def test_memory_of_ones_own(tmp_path: Path) -> None:
     assert plan["gpu"] == {"id": "nvidia-l4", "memory_gib": 21.5}
 
 
+def test_real_nodes(tmp_path: Path) -> None:
+    (tmp_path / "pod.yaml").write_text(POD.replace("spec:\n", "spec:\n  tolerations: [{operator: Exists}]\n"))
+    nodes = str(FOUNDING.parent / "nodes" / "gke.yaml")
+    plans = json.loads(call(tmp_path, "fit", "pod.yaml", "--nodes", nodes, "--format", "json").out)["plans"]
+    assert {plan["gpu"]["id"] for plan in plans} == {"nvidia-l4"}
+    done = call(tmp_path, "fit", "pod.yaml", "--nodes", "gone.yaml")
+    assert done.code == 2
+    assert "gone.yaml" in done.err
+
+
+def test_no_node_takes_the_pods(project: Path) -> None:
+    (project / "any.yaml").write_text(POD.replace("gpu: 1", "gpu: 16"))
+    (project / "vllmlint.yaml").write_text("nodePools: {l4: {gpu: nvidia-l4, gpusPerNode: 1}}\n")
+    done = call(project, "fit", "any.yaml")
+    assert done.code == 0
+    assert "cannot tell: no node that is known takes its pods" in done.out
+
+
 def test_memory_of_ones_own_for_a_manifest(project: Path) -> None:
     done = call(project, "fit", "big.yaml", "--gpu-memory-gib", "21.5", "--format", "json")
     (plan,) = json.loads(done.out)["plans"]

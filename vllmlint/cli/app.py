@@ -235,6 +235,14 @@ def fit(
     explain_terms: Annotated[
         bool, typer.Option("--explain", help="Print every term's formula with its numbers.")
     ] = False,
+    nodes: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--nodes",
+            help="Real nodes, from `kubectl get nodes -o json` (repeatable; `-` reads standard input).",
+            metavar="FILE",
+        ),
+    ] = None,
     compare_log: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -271,6 +279,7 @@ def fit(
                 concurrency=concurrency,
                 format=format_,
                 explain=explain_terms,
+                nodes=nodes or [],
                 compare_log=compare_log,
                 append=append,
                 stdin_filename=stdin_filename,

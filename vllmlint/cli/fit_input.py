@@ -33,6 +33,7 @@ class FitArguments:
     concurrency: int | None
     format: str
     explain: bool
+    nodes: Sequence[str]
     compare_log: str | None
     append: str | None
     stdin_filename: str
@@ -216,6 +217,11 @@ def _plans_of_manifests(arguments: FitArguments, gpus: Sequence[Gpu] | None) -> 
         shard = Shard(RunOptions(inputs, contract_path=arguments.contract), inputs)
     except ContractError as error:
         raise FitUsageError(*contract_error_lines(error)) from error
+    if arguments.nodes:
+        from vllmlint.hardware.real_cluster import RealNodes
+        from vllmlint.sources.nodes import read_node_files
+
+        shard.world.nodes = RealNodes(read_node_files(arguments.nodes), ", ".join(arguments.nodes))
     shard.world.models_outside = outside_of(
         shard.contracts, model_config=arguments.model_config, online=arguments.online
     )

@@ -5,33 +5,29 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 
-from vllmlint.contract.pools import contract_profiles
 from vllmlint.hardware.gpu import Gpu
 from vllmlint.hardware.labels import candidates_of
 from vllmlint.hardware.profile import NodeProfile
-from vllmlint.manifest.nodes import Scalar
+from vllmlint.plans.place import placement_of, wanted_labels
 from vllmlint.record import record
 from vllmlint.serving.server import Server
+from vllmlint.severity import Confidence
 from vllmlint.world import World
 
-_REQUIRED = (
-    "affinity",
-    "nodeAffinity",
-    "requiredDuringSchedulingIgnoredDuringExecution",
-    "nodeSelectorTerms",
-)
 _NOTHING_TELLS = "nothing tells which GPU the pod gets: describe it under nodePools, or give --gpu"
+_NO_PLACE = "no node that is known takes its pods: `vllmlint place` says why"
 
 
 @record
 class Candidate:
     """A GPU a pod may get: `gpu` is None where only the pool is known. `problem` says what cannot be told,
-    `assumption` what is taken for granted."""
+    `assumption` what is taken for granted; `confidence` is how sure it is that this is the GPU."""
 
     gpu: Gpu | None
     pool: str | None
     problem: str = ""
     assumption: str = ""
+    confidence: Confidence = "high"
 
     def with_memory(self, memory_gib: float) -> Candidate:
         """The same with another total memory, in GiB."""
@@ -42,71 +38,54 @@ class Candidate:
 
 
 def gpus_of_server(server: Server, world: World) -> tuple[Candidate, ...]:
-    """The GPUs of the contract's pools that the pod's node selector allows, in the file's environment; where
-    the contract has no such pool, those that the node selector names.
+    """The GPUs of the node kinds that take the server's pods, or may: real nodes, the contract's pools, a
+    platform's machines; where none of these is known, those that the pod's own labels name.
 
-    One candidate without a GPU where nothing tells.
+    One candidate without a GPU where nothing tells, or no node takes the pods.
     """
-    view = world.contract_of(server.object.file.path)
-    selector = _selector(server)
+    placement = placement_of(server.workload, world)
     resource = server.gpus[0].resource if server.gpus else None
     found: list[Candidate] = []
-    for profile in contract_profiles(view.contract, view.relative_path):
-        if _may_select(selector, profile):
-            found += _of_pool(profile, resource)
-    return tuple(found) or tuple(_of_selector(selector)) or (Candidate(None, None, _NOTHING_TELLS),)
+    for pool in placement.possible:
+        named = pool.profile.name if placement.origin != "platform" else None
+        found += _of_profile(pool.profile, named, resource, pool.assumptions)
+    if not found and placement.origin == "nothing":
+        found += _of_labels(wanted_labels(placement.pod))
+    if not found and placement.pools:
+        found.append(Candidate(None, None, _NO_PLACE))
+    # a platform has many machines with one GPU
+    distinct = {(one.gpu.id if one.gpu is not None else None, one.pool): one for one in reversed(found)}
+    return tuple(reversed(distinct.values())) or (Candidate(None, None, _NOTHING_TELLS),)
 
 
-def _selector(server: Server) -> dict[str, tuple[str, ...]]:
-    """The labels that a node must have, each with the values it may have: of the node selector, and of a
-    required node affinity with one term."""
-    spec = server.workload.spec
-    node = spec.mapping("nodeSelector")
-    labels: dict[str, tuple[str, ...]] = {}
-    if node is not None:
-        labels = {key: (node.string(key) or "",) for key in node.entries}
-    terms = list(spec.mappings(*_REQUIRED))
-    for expression in terms[0].mappings("matchExpressions") if len(terms) == 1 else ():
-        key, values = expression.string("key"), expression.sequence("values")
-        if key is not None and expression.string("operator") == "In" and values is not None:
-            texts = [item.text for item in values.items if isinstance(item, Scalar)]
-            labels.setdefault(key, tuple(texts))
-    return labels
-
-
-def _may_select(selector: Mapping[str, tuple[str, ...]], profile: NodeProfile) -> bool:
-    """Whether nodes of a pool may have every label that the pod asks for."""
-    for key, wanted in selector.items():
-        values = profile.node.label_values(key)
-        if values is not None and not values.intersection(wanted):
-            return False
-    return True
-
-
-def _of_pool(profile: NodeProfile, resource: str | None) -> Iterator[Candidate]:
-    facts, name = profile.gpu, profile.name
-    if resource is not None and profile.node.allocatable.get(resource) == 0:
-        return
+def _of_profile(
+    profile: NodeProfile, name: str | None, resource: str | None, assumptions: tuple[str, ...]
+) -> Iterator[Candidate]:
+    facts = profile.gpu
     if facts is None or not facts.candidates:
-        if profile.node.absent_resources:  # a pool without GPUs
+        if profile.node.absent_resources:  # nodes without GPUs
             return
-        yield Candidate(None, name, f"the GPU of pool {name} is not known")
+        yield Candidate(None, name, f"the GPU of {profile.name} is not known")
         return
     cards = profile.gpus_for(resource) if resource is not None else facts.candidates
     problem = ""
     if facts.sharing != "none" and facts.replicas != 1:
-        problem = f"the GPUs of pool {name} are shared between pods"
+        problem = f"the GPUs of {profile.name} are shared between pods"
     for card in cards or facts.candidates:
-        yield Candidate(card, name, problem, _assumed(facts.certainty, f"pool {name}", card))
+        guessed = facts.certainty == "guess"
+        note = _guess(profile.name, card) if guessed else "; ".join(assumptions)
+        yield Candidate(card, name, problem, note, "low" if guessed else "high")
 
 
-def _of_selector(selector: Mapping[str, tuple[str, ...]]) -> Iterator[Candidate]:
-    told = candidates_of(selector)
+def _of_labels(labels: Mapping[str, tuple[str, ...]]) -> Iterator[Candidate]:
+    told = candidates_of(labels)
     if told is not None:
         because = ", ".join(f"{key}={value}" for key, value in told.because)
         for card in told.gpus:
-            yield Candidate(card, None, "", _assumed(told.certainty, because, card))
+            guessed = told.certainty == "guess"
+            note = _guess(because, card) if guessed else ""
+            yield Candidate(card, None, "", note, "low" if guessed else "high")
 
 
-def _assumed(certainty: str, where: str, card: Gpu) -> str:
-    return f"{where} stands for {card.id}, by its words" if certainty == "guess" else ""
+def _guess(where: str, card: Gpu) -> str:
+    return f"{where} stands for {card.id}, by its words"

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from vllmlint.models.lookup import at_most
 from vllmlint.plans.fit import FitPlan, plan_subject
 from vllmlint.plans.fit_candidates import Candidate, gpus_of_server
 from vllmlint.plans.fit_model import model_of_server
@@ -51,7 +52,9 @@ def subject_in(
 def _planned(subject: FitSubject, candidate: Candidate) -> FitPlan:
     if candidate.assumption:
         subject = dataclasses.replace(
-            subject, assumptions=(*subject.assumptions, candidate.assumption), confidence="low"
+            subject,
+            assumptions=(*subject.assumptions, candidate.assumption),
+            confidence=at_most(subject.confidence, candidate.confidence),
         )
     plan = plan_subject(subject, candidate.gpu, candidate.pool)
     if not candidate.problem:
