@@ -53,6 +53,7 @@ _KINDS = (
     (r"cannot allocate all claims|cannot fit resource", "dra"),
     (r"invalid resource pools", "dra-pool"),
     (r"CEL|asks for all devices|retrieve device class|claim limit|constraint would not", "dra-error"),
+    (r"device class .* does not exist", "dra-error"),
     (r"not available on the node", "dra-elsewhere"),
     (r"resourceclaim .*not found|waiting for .*resource ?claim", "dra-missing"),
     (r"scheduling gates|^gated", "gated"),

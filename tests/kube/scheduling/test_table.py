@@ -49,6 +49,12 @@ def test_the_scheduler_itself_says_so(case: dict[str, Any]) -> None:
     assert differences(case) == []
 
 
+def test_random_clusters() -> None:
+    lines = (ROOT / "fixtures/placement/random-kube-scheduler-1.37.2.jsonl").read_text("utf-8").splitlines()
+    assert len(lines) == 80
+    assert [found for line in lines for found in differences(json.loads(line))] == []
+
+
 def test_every_section_of_the_spec_that_decides_has_a_case() -> None:
     cited = {one.strip() for case in CASES for one in case["section"].split(",")}
     assert cited >= {

@@ -66,10 +66,14 @@ class Search:
     ) -> None:
         self.node, self.pools, self.classes, self.claims = node, pools, classes, claims
         self.in_use, self._taints = in_use, taints
+        self._usable = [
+            device for pool in pools if not (pool.incomplete or pool.invalid) for device in pool.devices
+        ]
         self._steps = 0
         self._selectable: dict[tuple[DeviceId, int, int, int], bool] = {}
         self._taken: dict[DeviceId, set[int]] = {}
         self._shares: dict[tuple[DeviceId, str], Amount] = {}
+        self._shared: dict[DeviceId, int] = {}
         self._held = [0 for _ in claims]
         self._groups: list[list[list[Attribute | None]]] = [[[] for _ in one.constraints] for one in claims]
         self._counters = _free_counters(pools, in_use)
@@ -108,7 +112,13 @@ class Search:
                 raise DraError(
                     f"asks for all devices, but resource pool {pool.driver}/{pool.name} is currently {state}"
                 )
-            found += [device for device in pool.devices if self._fits(claim, number, sub, request, device)]
+            found += [
+                device
+                for device in pool.devices
+                # a device that is too small is none of them; one whose room is taken still is
+                if self._fits(claim, number, sub, request, device)
+                and consumption(device, request) is not None
+            ]
         self._all[claim, number, sub] = found
         return len(found)
 
@@ -137,11 +147,11 @@ class Search:
                 return False
         request = requests[number]
         if not request.alternatives:
-            return self._devices(claim, number, 0, request, "", 0)
+            return self._devices(_Option(claim, number, 0, request, ""), 0, 0)
         full = True
         for sub, option in enumerate(request.alternatives):
             try:
-                if self._devices(claim, number, sub, option, request.name, 0):
+                if self._devices(_Option(claim, number, sub, option, request.name), 0, 0):
                     return True
                 full = False
             except _FullError:
@@ -150,48 +160,48 @@ class Search:
             raise _FullError
         return False
 
-    def _devices(self, claim: int, number: int, sub: int, request: Request, parent: str, got: int) -> bool:
-        """Give a request its remaining devices, then go on with the next request."""
+    def _devices(self, option: _Option, got: int, start: int) -> bool:
+        """Give a request its remaining devices, then go on with the next request.
+
+        Devices are tried in order from `start`: a request takes none twice, not even a shared one.
+        """
         self._steps += 1
         if self._steps > _MAX_STEPS:
             raise TooHardError
-        everything = self._all.get((claim, number, sub)) if request.count is None else None
+        claim, request = option.claim, option.request
+        everything = self._all.get((claim, option.number, option.sub)) if request.count is None else None
         wanted = len(everything) if everything is not None else request.count or 0
         if everything is not None and not everything:
             return False
         if got >= wanted:
-            return self._request(claim, number + 1)
+            return self._request(claim, option.number + 1)
         if wanted - got > MAX_DEVICES - self._held[claim]:
             raise _FullError
         if everything is not None:
-            undo = self._take(claim, request, parent, everything[got], must=True)
-            if undo is None:
-                return False
-            try:
-                return self._devices(claim, number, sub, request, parent, got + 1)
-            finally:
-                self._give_back(claim, undo)
-        for pool in self.pools:
-            if pool.incomplete or pool.invalid:
+            return self._try(option, everything[got], got, got + 1, must=True)
+        for index in range(start, len(self._usable)):
+            device = self._usable[index]
+            if self._busy(device, request, claim):
                 continue
-            for device in pool.devices:
-                if self._busy(device, request, claim) or not self._fits(claim, number, sub, request, device):
-                    continue
-                undo = self._take(claim, request, parent, device)
-                if undo is None:
-                    continue
-                try:
-                    if self._devices(claim, number, sub, request, parent, got + 1):
-                        return True
-                finally:
-                    self._give_back(claim, undo)
+            if self._fits(claim, option.number, option.sub, request, device) and self._try(
+                option, device, got, index + 1
+            ):
+                return True
         return False
+
+    def _try(self, option: _Option, device: Device, got: int, start: int, *, must: bool = False) -> bool:
+        """Take a device and go on; it is given back whatever comes of it."""
+        undo = self._take(option.claim, option.request, option.parent, device, must=must)
+        if undo is None:
+            return False
+        try:
+            return self._devices(option, got + 1, start)
+        finally:
+            self._give_back(option.claim, undo)
 
     def _busy(self, device: Device, request: Request, claim: int) -> bool:
         if request.admin:
             return claim in self._taken.get(device.id, ())
-        if device.shareable:
-            return False
         return device.id in self.in_use.devices or bool(self._taken.get(device.id))
 
     def _take(
@@ -200,7 +210,12 @@ class Search:
         """Mark a device as taken; None where it cannot be."""
         if self._busy(device, request, claim):
             return None
-        needs = {(device.id[0], device.id[1], one, counter): size for one, counter, size in device.counters}
+        needs: dict[tuple[str, str, str, str], Amount] = {}
+        # a device that is shared already has been counted
+        if not (device.shareable and self._in_shares(device.id)):
+            needs = {
+                (device.id[0], device.id[1], one, counter): size for one, counter, size in device.counters
+            }
         if any(self._counters.get(key, 0) < size for key, size in needs.items()):
             return None
         shares = consumption(device, request)
@@ -227,9 +242,14 @@ class Search:
             self._counters[counter_key] -= size
         for name, share in shares.items():
             self._shares[device.id, name] = self._shares.get((device.id, name), 0) + share
-        self._taken.setdefault(device.id, set()).add(claim)
+        if not device.shareable:
+            self._taken.setdefault(device.id, set()).add(claim)
+        self._shared[device.id] = self._shared.get(device.id, 0) + device.shareable
         self._held[claim] += 1
-        return _Undo(device.id, needs, shares, tuple(added))
+        return _Undo(device, needs, shares, tuple(added))
+
+    def _in_shares(self, device: DeviceId) -> bool:
+        return bool(self._shared.get(device)) or any(key[0] == device for key in self.in_use.shares)
 
     def _room(self, device: Device, shares: Mapping[str, Amount]) -> bool:
         """Whether a shared device has that much capacity left."""
@@ -244,16 +264,30 @@ class Search:
         for key, size in undo.counters.items():
             self._counters[key] += size
         for name, share in undo.shares.items():
-            self._shares[undo.device, name] -= share
+            self._shares[undo.device.id, name] -= share
         for index in undo.constraints:
             self._groups[claim][index].pop()
-        self._taken[undo.device].discard(claim)
+        if undo.device.shareable:
+            self._shared[undo.device.id] -= 1
+        else:
+            self._taken[undo.device.id].discard(claim)
         self._held[claim] -= 1
 
 
 @record
+class _Option:
+    """A request, or one of its alternatives (`parent` names the request then)."""
+
+    claim: int
+    number: int
+    sub: int
+    request: Request
+    parent: str
+
+
+@record
 class _Undo:
-    device: DeviceId
+    device: Device
     counters: dict[tuple[str, str, str, str], Amount]
     shares: Mapping[str, Amount]
     constraints: tuple[int, ...]

@@ -17,43 +17,41 @@ def consumption(device: Device, request: Request) -> dict[str, Amount] | None:
     consumed. Of a device that allows several allocations, a request takes what it asks for, rounded as the
     capacity's policy says, else the policy's default, else all of it.
     """
-    if any(_capacity(device, name) is None for name in request.capacity):
+    if not request.capacity.keys() <= device.capacity.keys():
         return None
     taken: dict[str, Amount] = {}
     for name, capacity in device.capacity.items():
-        asked = next((one for key, one in request.capacity.items() if _same(device, key, name)), None)
-        share = _share(asked, capacity)
-        if share is None or share > amount(capacity):
+        share = _share(request.capacity.get(name), capacity)
+        if share > amount(capacity) or _violates(share, mapping(capacity.get("requestPolicy"))):
             return None
         taken[name] = share
     return taken if device.shareable else {}
 
 
-def _same(device: Device, key: str, name: str) -> bool:
-    """Whether two names mean one capacity: names without a domain are the driver's."""
-    return key == name or key == f"{device.driver}/{name}" or name == f"{device.driver}/{key}"
-
-
-def _capacity(device: Device, name: str) -> Mapping[str, Any] | None:
-    return next((one for key, one in device.capacity.items() if _same(device, name, key)), None)
-
-
-def _share(asked: Amount | None, capacity: Mapping[str, Any]) -> Amount | None:
+def _share(asked: Amount | None, capacity: Mapping[str, Any]) -> Amount:
+    """What a request takes of a capacity, rounded up as its policy says."""
     policy = mapping(capacity.get("requestPolicy"))
-    if not policy:
-        return amount(capacity) if asked is None else asked
-    wanted = amount(policy.get("default")) if asked is None else asked
-    values = policy.get("validValues")
-    if isinstance(values, list) and values:
-        fitting = [one for one in map(amount, values) if one >= wanted]
-        return min(fitting) if fitting else None
-    limits = mapping(policy.get("validRange"))
+    if asked is None:
+        return amount(policy["default"]) if policy.get("default") is not None else amount(capacity)
+    limits, values = mapping(policy.get("validRange")), policy.get("validValues")
+    if limits.get("min") is not None:
+        least, step = amount(limits["min"]), limits.get("step")
+        if asked < least:
+            return least
+        return asked if step is None else least + ceil((asked - least) / amount(step)) * amount(step)
+    if isinstance(values, list):
+        return next((one for one in map(amount, values) if one >= asked), asked)
+    return asked
+
+
+def _violates(share: Amount, policy: Mapping[str, Any]) -> bool:
+    """Whether a policy refuses a share; its own default is never refused."""
+    if policy.get("default") is not None and share == amount(policy["default"]):
+        return False
+    limits, values = mapping(policy.get("validRange")), policy.get("validValues")
     if limits:
-        least = amount(limits.get("min"))
-        wanted = max(wanted, least)
-        step = amount(limits.get("step")) if limits.get("step") is not None else 0
-        if step:
-            wanted = least + ceil((wanted - least) / step) * step
-        if limits.get("max") is not None and wanted > amount(limits["max"]):
-            return None
-    return wanted
+        if limits.get("max") is not None and share > amount(limits["max"]):
+            return True
+        step = amount(limits.get("step"))
+        return bool(step) and (share - amount(limits.get("min"))) % step != 0
+    return isinstance(values, list) and bool(values) and share not in [amount(one) for one in values]
