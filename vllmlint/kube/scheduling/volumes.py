@@ -194,10 +194,6 @@ class VolumeState:
         return best[1] if best is not None else None
 
 
-def _mode(volume_or_claim: Mapping[str, Any]) -> str:
-    return str(_at(volume_or_claim, "spec", "volumeMode") or "Filesystem")
-
-
 def _size(entry: tuple[Volume, Mapping[str, Any]]) -> Amount:
     return exact_quantity(str(_at(entry[1], "spec", "resources", "requests", "storage"))) or 0
 
