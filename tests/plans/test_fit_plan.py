@@ -37,6 +37,21 @@ def plan(memory_gib: float | None = 40.0, **settings: Any) -> FitPlan:
     return plan_subject(subject_of(LLAMA, **settings), gpu(memory_gib))
 
 
+def test_nothing_fits_a_gpu_without_kernels() -> None:
+    volta = dataclasses.replace(gpu(80.0), compute_capability=(7, 0))
+    assert plan_subject(subject_of(LLAMA, "0.19.0"), volta).verdict == "fits"
+    refused = plan_subject(subject_of(LLAMA, "0.33.0"), volta)
+    assert (refused.verdict, "they start at 7.5" in refused.reason) == ("does-not-fit", True)
+
+
+def test_an_image_of_somebody_else_may_have_the_kernels() -> None:
+    volta = dataclasses.replace(gpu(40.0), compute_capability=(7, 0))
+    for image, verdict in (("vllm/vllm-openai", "does-not-fit"), ("registry.example.com/vllm", "unknown")):
+        server, _ = only(pod().replace("vllm/vllm-openai", image))
+        told = dataclasses.replace(subject_of(LLAMA, "0.33.0"), server=server)
+        assert plan_subject(told, volta).verdict == verdict
+
+
 def test_verdicts_by_memory() -> None:
     assert plan(80.0).verdict == "fits"
     # 16 + 1 + 2..4 + 16 of 90 %

@@ -25,10 +25,13 @@ JOINED_KINDS = frozenset(
         "PersistentVolumeClaim",
         "ResourceClaim",
         "ResourceClaimTemplate",
+        "ResourceQuota",
+        "RuntimeClass",
         "ScaledObject",
         "Secret",
         "Service",
         "ServingRuntime",
+        "StorageClass",
     }
 )
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vllmlint.engine.config import EngineRequest
+from vllmlint.engine.kernels import cuda_build, kernels_missing
+from vllmlint.facts.images import is_official
 from vllmlint.hardware.gpu import Gpu
 from vllmlint.memory.plan import MemoryPlan, Verdict, plan_memory
 from vllmlint.plans.fit_subject import FitSubject, flag
@@ -52,13 +54,30 @@ def plan_subject(subject: FitSubject, gpu: Gpu | None, pool: str | None = None) 
     if subject.problems:
         return FitPlan(subject, gpu, pool, memory, "unknown", "; ".join(subject.problems))
     if subject.without:
-        return _on_every_path(subject, gpu, pool, memory)
-    return FitPlan(subject, gpu, pool, memory, memory.verdict, memory.reason)
+        return _with_kernels(_on_every_path(subject, gpu, pool, memory))
+    return _with_kernels(FitPlan(subject, gpu, pool, memory, memory.verdict, memory.reason))
 
 
 def can_plan(gpu: Gpu) -> bool:
     """Whether the arithmetic is about this kind of GPU."""
     return gpu.vendor in _VENDORS
+
+
+def _with_kernels(plan: FitPlan) -> FitPlan:
+    """The plan, where the build has kernels for the GPU; else nothing runs there, however much memory it has.
+
+    An image of somebody else's may be built for other GPUs than vLLM's own: then it cannot be told.
+    """
+    if plan.gpu is None or plan.verdict not in {"fits", "depends"}:
+        return plan
+    subject, server = plan.subject, plan.subject.server
+    missing = kernels_missing(plan.gpu, cuda_build(subject.release))
+    if not missing:
+        return plan
+    image = server.image if server is not None else None
+    own_build = image is None or is_official(image.full_repository)
+    verdict: Verdict = "does-not-fit" if own_build else "unknown"
+    return FitPlan(subject, plan.gpu, plan.pool, plan.memory, verdict, missing)
 
 
 def _planned(subject: FitSubject, gpu: Gpu, settings: Mapping[str, Any]) -> MemoryPlan:
