@@ -92,8 +92,8 @@ def cuda_driver_mismatch(server: Server, world: World) -> Iterator[Finding]:
         yield Finding(
             image.tag_place,
             f"{build.words} needs driver {lowest} or later, and {where_it_is} has {driver}: the runtime "
-            f"refuses the container (`unsatisfied condition: cuda>={shown(build.cuda)}`), or torch stops with "
-            "`The NVIDIA driver on your system is too old`",
+            f"refuses the container (`unsatisfied condition: cuda>={shown(build.cuda)}`), or torch says "
+            "`The NVIDIA driver on your system is too old` and vLLM stops",
             f"Update the driver to {lowest} or later, or use an image for CUDA {build.cuda[0] - 1} "
             f"({_older_image(build)}); {_COMPATIBILITY}=1 turns on the compatibility libraries that data "
             "centre GPUs can use.",
