@@ -30,6 +30,22 @@ _CONTRACT = typer.Option(
 )
 
 
+_Text = Optional[str]  # noqa: UP045 - typer reads the annotations
+_Texts = Optional[list[str]]  # noqa: UP045
+_Paths = Annotated[_Texts, _PATHS]
+_Contract = Annotated[_Text, _CONTRACT]
+_StdinFilename = Annotated[
+    str, typer.Option("--stdin-filename", help="The name of the manifest on standard input.")
+]
+_TextOrJson = Annotated[str, typer.Option("--format", "-f", help="text or json.", metavar="FORMAT")]
+_Nodes = Annotated[
+    _Texts,
+    typer.Option(
+        "--nodes",
+        help="Real nodes, from `kubectl get nodes -o json` (repeatable; `-` reads standard input).",
+        metavar="FILE",
+    ),
+]
 #: Under which key a command keeps the words behind `--`.
 _SERVE_WORDS = "vllmlint.serve_words"
 
@@ -64,24 +80,23 @@ def root(
 
 @app.command()
 def check(
-    paths: Annotated[Optional[list[str]], _PATHS] = None,  # noqa: UP045 - typer reads the annotation
+    paths: _Paths = None,
     select: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        _Texts,
         typer.Option(
             "--select",
             help="Rules or sections to run instead of the contract's choice (comma-separated, repeatable).",
         ),
     ] = None,
     ignore: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option("--ignore", help="Rules or sections not to run (comma-separated, repeatable)."),
+        _Texts, typer.Option("--ignore", help="Rules or sections not to run (comma-separated, repeatable).")
     ] = None,
     format_: Annotated[
         str,
         typer.Option("--format", "-f", help="What to print: text, json, sarif or github.", metavar="FORMAT"),
     ] = "text",
     report: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        _Texts,
         typer.Option(
             "--report",
             help="Also write a report to a file, as in `sarif=out.sarif` (repeatable).",
@@ -89,7 +104,7 @@ def check(
         ),
     ] = None,
     fail_on: Annotated[
-        Optional[str],  # noqa: UP045
+        _Text,
         typer.Option(
             "--fail-on",
             help="Lowest severity that fails the run: error, warning, info or never.",
@@ -97,7 +112,7 @@ def check(
         ),
     ] = None,
     min_confidence: Annotated[
-        Optional[str],  # noqa: UP045
+        _Text,
         typer.Option(
             "--min-confidence",
             help="Lowest confidence that is shown: high, medium or low.",
@@ -117,9 +132,7 @@ def check(
     show_suppressed: Annotated[
         bool, typer.Option("--show-suppressed", help="List ignored findings too.")
     ] = False,
-    stdin_filename: Annotated[
-        str, typer.Option("--stdin-filename", help="The name of the manifest on standard input.")
-    ] = "-",
+    stdin_filename: _StdinFilename = "-",
     siblings: Annotated[
         bool,
         typer.Option(
@@ -128,14 +141,14 @@ def check(
         ),
     ] = False,
     against_release: Annotated[
-        Optional[str],  # noqa: UP045
+        _Text,
         typer.Option(
             "--against-release",
             help="Also report flags left to a default that another vLLM release changes.",
             metavar="RELEASE",
         ),
     ] = None,
-    contract: Annotated[Optional[str], _CONTRACT] = None,  # noqa: UP045
+    contract: _Contract = None,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", help="Processes; 0 chooses by the number of files.", min=0)
     ] = 0,
@@ -174,13 +187,11 @@ def check(
 
 @app.command()
 def inspect(
-    paths: Annotated[Optional[list[str]], _PATHS] = None,  # noqa: UP045
-    format_: Annotated[str, typer.Option("--format", "-f", help="text or json.", metavar="FORMAT")] = "text",
+    paths: _Paths = None,
+    format_: _TextOrJson = "text",
     defaults: Annotated[bool, typer.Option("--defaults", help="Show the release's defaults too.")] = False,
-    stdin_filename: Annotated[
-        str, typer.Option("--stdin-filename", help="The name of the manifest on standard input.")
-    ] = "-",
-    contract: Annotated[Optional[str], _CONTRACT] = None,  # noqa: UP045
+    stdin_filename: _StdinFilename = "-",
+    contract: _Contract = None,
 ) -> None:
     """Show what vllmlint believes about each vLLM server."""
     from vllmlint.cli import inspect as command
@@ -194,57 +205,50 @@ def inspect(
 def fit(
     context: typer.Context,
     paths: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        _Texts,
         typer.Argument(
             help="Manifests or directories; `-` reads standard input. Behind `--`: words of `vllm serve`.",
             show_default=False,
         ),
     ] = None,
     model: Annotated[
-        Optional[str],  # noqa: UP045
+        _Text,
         typer.Option("--model", help="The model, by its hub id, instead of a manifest's.", metavar="ID"),
     ] = None,
     release: Annotated[
-        Optional[str],  # noqa: UP045
+        _Text,
         typer.Option("--release", help="The vLLM release, if not what the image says.", metavar="RELEASE"),
     ] = None,
     gpu: Annotated[
-        Optional[str],  # noqa: UP045
+        _Text,
         typer.Option("--gpu", help="The GPU (`h100`, `a100-80gb`), or `all` for a table.", metavar="NAME"),
     ] = None,
     gpu_memory_gib: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option("--gpu-memory-gib", help="GiB that CUDA reports for that GPU.", metavar="GIB"),
     ] = None,
     model_config: Annotated[
-        Optional[str],  # noqa: UP045
+        _Text,
         typer.Option("--model-config", help="The model's config.json, or its directory.", metavar="PATH"),
     ] = None,
     online: Annotated[
         bool, typer.Option("--online", help="Ask the Hugging Face hub for what is not known here.")
     ] = False,
     settings: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        _Texts,
         typer.Option("--set", help="Another value for a flag of vLLM (repeatable).", metavar="FLAG=VALUE"),
     ] = None,
     concurrency: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option("--concurrency", help="Requests of full length to hold at once.", metavar="N"),
     ] = None,
-    format_: Annotated[str, typer.Option("--format", "-f", help="text or json.", metavar="FORMAT")] = "text",
+    format_: _TextOrJson = "text",
     explain_terms: Annotated[
         bool, typer.Option("--explain", help="Print every term's formula with its numbers.")
     ] = False,
-    nodes: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            "--nodes",
-            help="Real nodes, from `kubectl get nodes -o json` (repeatable; `-` reads standard input).",
-            metavar="FILE",
-        ),
-    ] = None,
+    nodes: _Nodes = None,
     compare_log: Annotated[
-        Optional[str],  # noqa: UP045
+        _Text,
         typer.Option(
             "--compare-log",
             help="A start-up log of vLLM (`-`: standard input) to set beside the plan.",
@@ -252,13 +256,11 @@ def fit(
         ),
     ] = None,
     append: Annotated[
-        Optional[str],  # noqa: UP045
+        _Text,
         typer.Option("--append", help="Add that log to a file of calibration rows.", metavar="ROWS.JSONL"),
     ] = None,
-    stdin_filename: Annotated[
-        str, typer.Option("--stdin-filename", help="The name of the manifest on standard input.")
-    ] = "-",
-    contract: Annotated[Optional[str], _CONTRACT] = None,  # noqa: UP045
+    stdin_filename: _StdinFilename = "-",
+    contract: _Contract = None,
 ) -> None:
     """Say what vLLM will do with GPU memory: whether it starts, tokens, concurrency, what to change."""
     from vllmlint.cli import fit as command
@@ -291,20 +293,11 @@ def fit(
 
 @app.command()
 def place(
-    paths: Annotated[Optional[list[str]], _PATHS] = None,  # noqa: UP045
-    nodes: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            "--nodes",
-            help="Real nodes, from `kubectl get nodes -o json` (repeatable; `-` reads standard input).",
-            metavar="FILE",
-        ),
-    ] = None,
-    format_: Annotated[str, typer.Option("--format", "-f", help="text or json.", metavar="FORMAT")] = "text",
-    stdin_filename: Annotated[
-        str, typer.Option("--stdin-filename", help="The name of the manifest on standard input.")
-    ] = "-",
-    contract: Annotated[Optional[str], _CONTRACT] = None,  # noqa: UP045
+    paths: _Paths = None,
+    nodes: _Nodes = None,
+    format_: _TextOrJson = "text",
+    stdin_filename: _StdinFilename = "-",
+    contract: _Contract = None,
 ) -> None:
     """Show on which nodes each vLLM server can run, and what stands in the way on the others."""
     from vllmlint.cli import place as command
@@ -317,22 +310,20 @@ def upgrade(
     to: Annotated[
         str, typer.Option("--to", help="The vLLM release to move to, as in 0.33.0.", metavar="RELEASE")
     ],
-    paths: Annotated[Optional[list[str]], _PATHS] = None,  # noqa: UP045
+    paths: _Paths = None,
     source: Annotated[
-        Optional[str],  # noqa: UP045
+        _Text,
         typer.Option(
             "--from", help="The release it runs now, if not what the image says.", metavar="RELEASE"
         ),
     ] = None,
-    format_: Annotated[str, typer.Option("--format", "-f", help="text or json.", metavar="FORMAT")] = "text",
+    format_: _TextOrJson = "text",
     all_defaults: Annotated[
         bool,
         typer.Option("--all-defaults", help="Every default that differs, not only those known to matter."),
     ] = False,
-    stdin_filename: Annotated[
-        str, typer.Option("--stdin-filename", help="The name of the manifest on standard input.")
-    ] = "-",
-    contract: Annotated[Optional[str], _CONTRACT] = None,  # noqa: UP045
+    stdin_filename: _StdinFilename = "-",
+    contract: _Contract = None,
 ) -> None:
     """Show what flags, variables, metrics and defaults become at another vLLM release."""
     from vllmlint.cli import upgrade as command
@@ -351,9 +342,7 @@ def upgrade(
 
 
 @app.command()
-def explain(
-    rule: Annotated[str, typer.Argument(help="A rule's name or id.")],
-) -> None:
+def explain(rule: Annotated[str, typer.Argument(help="A rule's name or id.")]) -> None:
     """Print what a rule is about: why, what to write instead, examples."""
     from vllmlint.cli import rules as command
 
@@ -373,9 +362,7 @@ def rules(
 
 
 @app.command()
-def schema(
-    name: Annotated[str, typer.Argument(help="contract, report, fit or rule.")],
-) -> None:
+def schema(name: Annotated[str, typer.Argument(help="contract, report, fit or rule.")]) -> None:
     """Print a JSON Schema."""
     from vllmlint.cli import rules as command
 
@@ -384,13 +371,13 @@ def schema(
 
 @app.command()
 def init(
-    paths: Annotated[Optional[list[str]], _PATHS] = None,  # noqa: UP045
+    paths: _Paths = None,
     output: Annotated[
         str, typer.Option("--output", "-o", help="Where to write; `-` prints.")
     ] = "vllmlint.yaml",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     nodes: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        _Texts,
         typer.Option(
             "--nodes",
             help="Write the node pools from a file of real nodes (`kubectl get nodes -o json`); `-`: stdin.",
