@@ -100,6 +100,12 @@ def test_what_vllm_says_stands_below_the_verdict() -> None:
     assert "vLLM says" not in render_plans(document(same), color=False, width=100)
 
 
+def test_data_parallel_engines_are_counted_apart() -> None:
+    eight = {**plan()["settings"], "data_parallel_size": 8}
+    text = render_plans(document(plan(settings=eight, gpus=2)), color=False, width=200)
+    assert "8 engines of 2 x nvidia-a100-80gb-sxm" in text.splitlines()[0]
+
+
 def test_no_server() -> None:
     assert render_plans(document(), color=False, width=80) == "no vLLM server found\n"
     assert render_matrices(document(), color=False, width=80) == "no vLLM server found\n"

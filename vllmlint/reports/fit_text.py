@@ -85,6 +85,9 @@ def _gpu(plan: Data) -> str:
         return "unknown GPU"
     count = plan["gpus"]
     many = f"{count} x " if count is not None else ""
+    engines = plan["settings"].get("data_parallel_size")
+    if isinstance(engines, int) and engines > 1:
+        many = f"{engines} engines of {many or 'one '}"
     return f"{many}{clean(gpu['id'])} ({gpu['memory_gib']:.2f} GiB each)"
 
 
