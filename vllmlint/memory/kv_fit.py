@@ -17,16 +17,24 @@ from vllmlint.serving.release import Release
 def block_bytes(groups: Sequence[Group], release: Release, packed_layout: bool) -> int:
     """What one block id costs on a stage."""
     if release.at_least("0.29.0"):
-        widest = max(sum(spec.page_bytes for spec in group.specs if group.layers) for group in groups)
-        strides = [spec.stride_bytes for group in groups for spec in group.specs]
-        for stride in strides if packed_layout else ():
-            widest = round_up(widest, stride)
+        widest = max(_pages_bytes(group) if group.layers else 0 for group in groups)
+        if packed_layout:
+            for stride in (spec.stride_bytes for group in groups for spec in group.specs):
+                widest = round_up(widest, stride)
         return widest
     if len(groups) == 1 and groups[0].uniform:
         return groups[0].page_bytes
     if all(group.uniform for group in groups):
         return early_block_bytes(groups, release)
     return groups[0].spec.page_bytes * max(len(group.layers) for group in groups)
+
+
+def _pages_bytes(group: Group) -> int:
+    """One page of every layer of a group; alike layers mostly share one spec."""
+    first = group.specs[0]
+    if all(spec is first for spec in group.specs):
+        return first.page_bytes * len(group.specs)
+    return sum(spec.page_bytes for spec in group.specs)
 
 
 def group_blocks(group: Group, demand: Demand) -> int:
