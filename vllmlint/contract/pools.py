@@ -19,3 +19,11 @@ def contract_profiles(contract: Contract, relative_path: str) -> tuple[NodeProfi
     """The profiles of the nodes that a file may be deployed to, as the contract describes them."""
     names = set(pool_names(contract, relative_path))
     return tuple(profile for profile in pool_profiles(contract.node_pools) if profile.name in names)
+
+
+def pools_of_environment(contract: Contract, name: str) -> tuple[NodeProfile, ...]:
+    """The profiles of the pools that an environment names; all pools where it names none."""
+    chosen = contract.environments[name].node_pools
+    return tuple(
+        profile for profile in pool_profiles(contract.node_pools) if chosen is None or profile.name in chosen
+    )

@@ -55,8 +55,8 @@ def resolve_mamba(
 def check_state_dtype(given: Given) -> None:
     """`--mamba-ssm-cache-dtype` is one that the release knows (`MambaDType`)."""
     dtype = given.text("mamba_ssm_cache_dtype") or "auto"
-    known = next(names for since, names in reversed(_STATE_DTYPES) if given.since(since))
-    if dtype not in known:
+    known = next((names for since, names in reversed(_STATE_DTYPES) if given.since(since)), None)
+    if known is not None and dtype not in known:
         raise RefusedError(
             "mamba-ssm-cache-dtype-unknown",
             f"mamba_ssm_cache_dtype should be one of {', '.join(sorted(known))}, not {dtype}",

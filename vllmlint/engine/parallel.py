@@ -111,6 +111,7 @@ def check_external_load_balancing(given: Given, sizes: ParallelSizes) -> None:
             "dp-external-lb-dense-model",
             "Non-MoE models do not support external data parallel mode.",
             "data_parallel_external_lb",
+            "data_parallel_rank",
             "data_parallel_size",
         )
 

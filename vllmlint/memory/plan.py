@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from vllmlint.engine.config import EngineConfig, EngineRequest, Refusal
+from vllmlint.engine.device import device_refusal
+from vllmlint.engine.layers import layer_refusal
 from vllmlint.engine.resolve import resolve
 from vllmlint.memory.band import Band, Term, exact, total
 from vllmlint.memory.kv_figures import KvFigures, kv_figures
@@ -171,7 +173,10 @@ def _impossible(request: EngineRequest) -> Refusal | None:
 
 
 def plan_config(config: EngineConfig) -> MemoryPlan:
-    """The same for a configuration that is resolved already."""
+    """The same for a configuration that is resolved already; the worker and the layers may still refuse."""
+    refusal = device_refusal(config) or layer_refusal(config)
+    if refusal is not None:
+        return MemoryPlan(config, "does-not-fit", refusal.message, refusal)
     layers = config.architecture.num_hidden_layers
     if layers is not None and config.pipeline_parallel_size > layers:
         return MemoryPlan(config, "unknown", f"a pipeline of more stages than the {layers} layers")

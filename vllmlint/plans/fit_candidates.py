@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from vllmlint.hardware.gpu import Gpu
 from vllmlint.hardware.labels import candidates_of
 from vllmlint.hardware.profile import NodeProfile
-from vllmlint.plans.place import placement_of, wanted_labels
+from vllmlint.plans.place import Placement, place_on, placement_of, wanted_labels
 from vllmlint.record import record
 from vllmlint.serving.server import Server
 from vllmlint.severity import Confidence
@@ -43,7 +43,15 @@ def gpus_of_server(server: Server, world: World) -> tuple[Candidate, ...]:
 
     One candidate without a GPU where nothing tells, or no node takes the pods.
     """
-    placement = placement_of(server.workload, world)
+    return _of_placement(placement_of(server.workload, world), server)
+
+
+def gpus_on(server: Server, profiles: tuple[NodeProfile, ...], world: World) -> tuple[Candidate, ...]:
+    """The GPUs of those of some pools of the contract that take the server's pods, or may."""
+    return _of_placement(place_on(server.workload, "contract", profiles, world), server)
+
+
+def _of_placement(placement: Placement, server: Server) -> tuple[Candidate, ...]:
     resource = server.gpus[0].resource if server.gpus else None
     found: list[Candidate] = []
     for pool in placement.possible:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vllmlint.models.lookup import at_most
@@ -33,7 +33,12 @@ def plans_of_subject(
     found = gpus_of_server(server, world)
     if gpu_memory_gib is not None:
         found = tuple(candidate.with_memory(gpu_memory_gib) for candidate in found)
-    return tuple(_planned(subject, candidate) for candidate in found)
+    return plans_on(subject, found)
+
+
+def plans_on(subject: FitSubject, candidates: Iterable[Candidate]) -> tuple[FitPlan, ...]:
+    """The plans of a subject, one for each candidate."""
+    return tuple(_planned(subject, candidate) for candidate in candidates)
 
 
 def subject_in(

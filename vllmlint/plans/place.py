@@ -124,6 +124,13 @@ def _place(workload: Workload, world: World) -> Placement:
         pod = pod_of(workload, NEWEST)
         profiles = _platform_profiles(pod)
         origin = "platform" if profiles else "nothing"
+    return place_on(workload, origin, profiles, world)
+
+
+def place_on(
+    workload: Workload, origin: Origin, profiles: tuple[NodeProfile, ...], world: World
+) -> Placement:
+    """Where the pods of a workload could run, had the run these kinds of nodes."""
     cluster = _cluster(origin, profiles, world)
     pod = pod_of(workload, cluster.version)
     if pod.claims or pod.volumes:
