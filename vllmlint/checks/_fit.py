@@ -42,6 +42,10 @@ def plans_of(server: Server, world: World) -> Sequence[FitPlan]:
     """
     if server.is_headless or server.model.kind == "unknown" or server.model.source == "default":
         return ()
+    from vllmlint.plans.fit_model import model_of_server
+
+    if model_of_server(server, world).architecture is None:
+        return ()
     from vllmlint.plans.fit_world import fit_plans
 
     return fit_plans(server, world)
