@@ -31,8 +31,8 @@ HEAVY = (
     "urllib.request",
     "celpy",
 )
-#: Modules that linting one Deployment loads: of this package (the checks grow with the rules), and all. Where the
-#: model and the GPU can be told there is a placement and a memory plan, which bring rooms of their own.
+#: Modules that linting one Deployment loads: of this package (the checks grow with the rules), and all. Where
+#: the model and the GPU can be told there is a placement and a memory plan, with rooms of their own.
 OWN_MODULES_AT_MOST, ALL_MODULES_AT_MOST = 130, 390
 OWN_MODULES_WITH_A_PLAN, ALL_MODULES_WITH_A_PLAN = 250, 500
 
