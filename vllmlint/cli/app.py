@@ -6,11 +6,47 @@ import gc
 import io
 import os
 import sys
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from typer.core import TyperCommand
 
+from vllmlint.cli.options import (
+    CheckAgainstRelease,
+    CheckExitZero,
+    CheckFailOn,
+    CheckFormat,
+    CheckIgnore,
+    CheckJobs,
+    CheckMinConfidence,
+    CheckNoIgnores,
+    CheckReport,
+    CheckSelect,
+    CheckShowSuppressed,
+    CheckSiblings,
+    CheckStatistics,
+    CheckStrict,
+    CheckVerbose,
+    ContractFile,
+    FitAppend,
+    FitCompareLog,
+    FitConcurrency,
+    FitExplainTerms,
+    FitGpu,
+    FitGpuMemoryGib,
+    FitModel,
+    FitModelConfig,
+    FitOnline,
+    FitPaths,
+    FitRelease,
+    FitSettings,
+    Nodes,
+    Paths,
+    StdinFilename,
+    Text,
+    TextOrJson,
+    Texts,
+)
 from vllmlint.version import __version__
 
 app = typer.Typer(
@@ -24,28 +60,6 @@ app = typer.Typer(
 EXIT_USAGE = 2
 EXIT_INTERNAL = 3
 
-_PATHS = typer.Argument(help="Manifests or directories; `-` reads standard input.", show_default=False)
-_CONTRACT = typer.Option(
-    "--contract", help="Contract file for all paths (default: the nearest vllmlint.yaml above each file)."
-)
-
-
-_Text = Optional[str]  # noqa: UP045 - typer reads the annotations
-_Texts = Optional[list[str]]  # noqa: UP045
-_Paths = Annotated[_Texts, _PATHS]
-_Contract = Annotated[_Text, _CONTRACT]
-_StdinFilename = Annotated[
-    str, typer.Option("--stdin-filename", help="The name of the manifest on standard input.")
-]
-_TextOrJson = Annotated[str, typer.Option("--format", "-f", help="text or json.", metavar="FORMAT")]
-_Nodes = Annotated[
-    _Texts,
-    typer.Option(
-        "--nodes",
-        help="Real nodes, from `kubectl get nodes -o json` (repeatable; `-` reads standard input).",
-        metavar="FILE",
-    ),
-]
 #: Under which key a command keeps the words behind `--`.
 _SERVE_WORDS = "vllmlint.serve_words"
 
@@ -80,81 +94,24 @@ def root(
 
 @app.command()
 def check(
-    paths: _Paths = None,
-    select: Annotated[
-        _Texts,
-        typer.Option(
-            "--select",
-            help="Rules or sections to run instead of the contract's choice (comma-separated, repeatable).",
-        ),
-    ] = None,
-    ignore: Annotated[
-        _Texts, typer.Option("--ignore", help="Rules or sections not to run (comma-separated, repeatable).")
-    ] = None,
-    format_: Annotated[
-        str,
-        typer.Option("--format", "-f", help="What to print: text, json, sarif or github.", metavar="FORMAT"),
-    ] = "text",
-    report: Annotated[
-        _Texts,
-        typer.Option(
-            "--report",
-            help="Also write a report to a file, as in `sarif=out.sarif` (repeatable).",
-            metavar="FORMAT=FILE",
-        ),
-    ] = None,
-    fail_on: Annotated[
-        _Text,
-        typer.Option(
-            "--fail-on",
-            help="Lowest severity that fails the run: error, warning, info or never.",
-            metavar="SEVERITY",
-        ),
-    ] = None,
-    min_confidence: Annotated[
-        _Text,
-        typer.Option(
-            "--min-confidence",
-            help="Lowest confidence that is shown: high, medium or low.",
-            metavar="CONFIDENCE",
-        ),
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Findings of low confidence fail the run too.")
-    ] = False,
-    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 whatever was found.")] = False,
-    statistics: Annotated[
-        bool, typer.Option("--statistics", help="Print counts per rule instead of findings.")
-    ] = False,
-    no_ignores: Annotated[
-        bool, typer.Option("--no-ignores", help="Report what comments, annotations and the contract ignore.")
-    ] = False,
-    show_suppressed: Annotated[
-        bool, typer.Option("--show-suppressed", help="List ignored findings too.")
-    ] = False,
-    stdin_filename: _StdinFilename = "-",
-    siblings: Annotated[
-        bool,
-        typer.Option(
-            "--siblings",
-            help="Read the other manifests beside and above the given files for context (pre-commit).",
-        ),
-    ] = False,
-    against_release: Annotated[
-        _Text,
-        typer.Option(
-            "--against-release",
-            help="Also report flags left to a default that another vLLM release changes.",
-            metavar="RELEASE",
-        ),
-    ] = None,
-    contract: _Contract = None,
-    jobs: Annotated[
-        int, typer.Option("--jobs", "-j", help="Processes; 0 chooses by the number of files.", min=0)
-    ] = 0,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show lost inputs, skipped documents and tracebacks.")
-    ] = False,
+    paths: Paths = None,
+    select: CheckSelect = None,
+    ignore: CheckIgnore = None,
+    format_: CheckFormat = "text",
+    report: CheckReport = None,
+    fail_on: CheckFailOn = None,
+    min_confidence: CheckMinConfidence = None,
+    strict: CheckStrict = False,
+    exit_zero: CheckExitZero = False,
+    statistics: CheckStatistics = False,
+    no_ignores: CheckNoIgnores = False,
+    show_suppressed: CheckShowSuppressed = False,
+    stdin_filename: StdinFilename = "-",
+    siblings: CheckSiblings = False,
+    against_release: CheckAgainstRelease = None,
+    contract: ContractFile = None,
+    jobs: CheckJobs = 0,
+    verbose: CheckVerbose = False,
 ) -> None:
     """Lint manifests."""
     from vllmlint.cli import check as command
@@ -187,11 +144,11 @@ def check(
 
 @app.command()
 def inspect(
-    paths: _Paths = None,
-    format_: _TextOrJson = "text",
+    paths: Paths = None,
+    format_: TextOrJson = "text",
     defaults: Annotated[bool, typer.Option("--defaults", help="Show the release's defaults too.")] = False,
-    stdin_filename: _StdinFilename = "-",
-    contract: _Contract = None,
+    stdin_filename: StdinFilename = "-",
+    contract: ContractFile = None,
 ) -> None:
     """Show what vllmlint believes about each vLLM server."""
     from vllmlint.cli import inspect as command
@@ -204,63 +161,22 @@ def inspect(
 @app.command(cls=_WithServeWords)
 def fit(
     context: typer.Context,
-    paths: Annotated[
-        _Texts,
-        typer.Argument(
-            help="Manifests or directories; `-` reads standard input. Behind `--`: words of `vllm serve`.",
-            show_default=False,
-        ),
-    ] = None,
-    model: Annotated[
-        _Text,
-        typer.Option("--model", help="The model, by its hub id, instead of a manifest's.", metavar="ID"),
-    ] = None,
-    release: Annotated[
-        _Text,
-        typer.Option("--release", help="The vLLM release, if not what the image says.", metavar="RELEASE"),
-    ] = None,
-    gpu: Annotated[
-        _Text,
-        typer.Option("--gpu", help="The GPU (`h100`, `a100-80gb`), or `all` for a table.", metavar="NAME"),
-    ] = None,
-    gpu_memory_gib: Annotated[
-        float | None,
-        typer.Option("--gpu-memory-gib", help="GiB that CUDA reports for that GPU.", metavar="GIB"),
-    ] = None,
-    model_config: Annotated[
-        _Text,
-        typer.Option("--model-config", help="The model's config.json, or its directory.", metavar="PATH"),
-    ] = None,
-    online: Annotated[
-        bool, typer.Option("--online", help="Ask the Hugging Face hub for what is not known here.")
-    ] = False,
-    settings: Annotated[
-        _Texts,
-        typer.Option("--set", help="Another value for a flag of vLLM (repeatable).", metavar="FLAG=VALUE"),
-    ] = None,
-    concurrency: Annotated[
-        int | None,
-        typer.Option("--concurrency", help="Requests of full length to hold at once.", metavar="N"),
-    ] = None,
-    format_: _TextOrJson = "text",
-    explain_terms: Annotated[
-        bool, typer.Option("--explain", help="Print every term's formula with its numbers.")
-    ] = False,
-    nodes: _Nodes = None,
-    compare_log: Annotated[
-        _Text,
-        typer.Option(
-            "--compare-log",
-            help="A start-up log of vLLM (`-`: standard input) to set beside the plan.",
-            metavar="FILE",
-        ),
-    ] = None,
-    append: Annotated[
-        _Text,
-        typer.Option("--append", help="Add that log to a file of calibration rows.", metavar="ROWS.JSONL"),
-    ] = None,
-    stdin_filename: _StdinFilename = "-",
-    contract: _Contract = None,
+    paths: FitPaths = None,
+    model: FitModel = None,
+    release: FitRelease = None,
+    gpu: FitGpu = None,
+    gpu_memory_gib: FitGpuMemoryGib = None,
+    model_config: FitModelConfig = None,
+    online: FitOnline = False,
+    settings: FitSettings = None,
+    concurrency: FitConcurrency = None,
+    format_: TextOrJson = "text",
+    explain_terms: FitExplainTerms = False,
+    nodes: Nodes = None,
+    compare_log: FitCompareLog = None,
+    append: FitAppend = None,
+    stdin_filename: StdinFilename = "-",
+    contract: ContractFile = None,
 ) -> None:
     """Say what vLLM will do with GPU memory: whether it starts, tokens, concurrency, what to change."""
     from vllmlint.cli import fit as command
@@ -293,11 +209,11 @@ def fit(
 
 @app.command()
 def place(
-    paths: _Paths = None,
-    nodes: _Nodes = None,
-    format_: _TextOrJson = "text",
-    stdin_filename: _StdinFilename = "-",
-    contract: _Contract = None,
+    paths: Paths = None,
+    nodes: Nodes = None,
+    format_: TextOrJson = "text",
+    stdin_filename: StdinFilename = "-",
+    contract: ContractFile = None,
 ) -> None:
     """Show on which nodes each vLLM server can run, and what stands in the way on the others."""
     from vllmlint.cli import place as command
@@ -310,20 +226,20 @@ def upgrade(
     to: Annotated[
         str, typer.Option("--to", help="The vLLM release to move to, as in 0.33.0.", metavar="RELEASE")
     ],
-    paths: _Paths = None,
+    paths: Paths = None,
     source: Annotated[
-        _Text,
+        Text,
         typer.Option(
             "--from", help="The release it runs now, if not what the image says.", metavar="RELEASE"
         ),
     ] = None,
-    format_: _TextOrJson = "text",
+    format_: TextOrJson = "text",
     all_defaults: Annotated[
         bool,
         typer.Option("--all-defaults", help="Every default that differs, not only those known to matter."),
     ] = False,
-    stdin_filename: _StdinFilename = "-",
-    contract: _Contract = None,
+    stdin_filename: StdinFilename = "-",
+    contract: ContractFile = None,
 ) -> None:
     """Show what flags, variables, metrics and defaults become at another vLLM release."""
     from vllmlint.cli import upgrade as command
@@ -371,13 +287,13 @@ def schema(name: Annotated[str, typer.Argument(help="contract, report, fit or ru
 
 @app.command()
 def init(
-    paths: _Paths = None,
+    paths: Paths = None,
     output: Annotated[
         str, typer.Option("--output", "-o", help="Where to write; `-` prints.")
     ] = "vllmlint.yaml",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     nodes: Annotated[
-        _Texts,
+        Texts,
         typer.Option(
             "--nodes",
             help="Write the node pools from a file of real nodes (`kubectl get nodes -o json`); `-`: stdin.",
