@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from vllmlint.kube.index import Index
 from vllmlint.kube.objects import KubeObject, objects_of, string_map
 from vllmlint.kube.pods import Container, Mount, Workload, workloads_of
 from vllmlint.manifest.reader import Skipped, SourceFile
-from vllmlint.record import record
+from vllmlint.record import mutable, record
 from vllmlint.serving.detect import ImagePolicy, ImageRule, find_server
 from vllmlint.serving.release import Release
 from vllmlint.serving.server import Server
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vllmlint.models.lookup import Outside
 
 
-@dataclass(slots=True)
+@mutable
 class FileFacts:
     """What one file holds."""
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
-
 from vllmlint.facts.images import is_official
 from vllmlint.finding import Confidence, Related
-from vllmlint.record import record
+from vllmlint.record import record, replace
+from vllmlint.regex import regex
 from vllmlint.serving.flag_tables import flag_table
 from vllmlint.serving.release import known_releases, nearest_table
 from vllmlint.serving.server import Server
@@ -17,8 +15,8 @@ _NEWEST = frozenset({"", "latest", "nightly"})
 _LOWER: dict[Confidence, Confidence] = {"high": "medium", "medium": "low", "low": "low"}
 
 #: A flag at the start of a word, what is between its dashes and its name, and what comes after.
-_FLAG_AND_REST = re.compile(r"(--?)([ \t]*)([A-Za-z][\w.-]*)([ \t\n]|=|\Z)")
-_FLAG_INSIDE = re.compile(r"[ \t\n](--[A-Za-z][\w-]*)")
+_FLAG_AND_REST = regex(r"(--?)([ \t]*)([A-Za-z][\w.-]*)([ \t\n]|=|\Z)")
+_FLAG_INSIDE = regex(r"[ \t\n](--[A-Za-z][\w-]*)")
 
 #: How a command line that vLLM refuses ends.
 REFUSED = "vLLM exits before it loads anything, and the pod restarts forever"

@@ -9,6 +9,7 @@ from vllmlint.finding import Related
 from vllmlint.kube.env import EnvVar
 from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence
 from vllmlint.manifest.text import Place
+from vllmlint.regex import regex
 from vllmlint.serving.flag_tables import EnvSpec
 from vllmlint.serving.server import Server
 
@@ -16,7 +17,7 @@ from vllmlint.serving.server import Server
 _TRUE_WORDS = frozenset({"1", "true", "True"})
 _FALSE_WORDS = frozenset({"0", "false", "False"})
 #: A value that a template engine or a person has still to fill in.
-_UNFILLED = re.compile(r"\$[({A-Za-z_]|\{\{|<[A-Za-z_][A-Za-z_ -]*>")
+_UNFILLED = regex(r"\$[({A-Za-z_]|\{\{|<[A-Za-z_][A-Za-z_ -]*>")
 
 
 def name_place(variable: EnvVar, server: Server) -> tuple[Place, tuple[Related, ...]]:

@@ -8,17 +8,18 @@ from collections.abc import Iterator
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Container, Workload
 from vllmlint.manifest.nodes import Scalar
+from vllmlint.regex import regex
 from vllmlint.serving.ranks import Factor
 from vllmlint.serving.server import Server
 from vllmlint.serving.value import Value
 from vllmlint.world import World
 
 #: Starts or joins a Ray cluster: Ray's command, vLLM's example script, the command that KubeRay generates.
-RAY_JOIN = re.compile(r"(?<![\w./-])ray\s+start\b|multi-node-serving\.sh|KUBERAY_GEN_RAY_START_CMD")
+RAY_JOIN = regex(r"(?<![\w./-])ray\s+start\b|multi-node-serving\.sh|KUBERAY_GEN_RAY_START_CMD")
 #: Hosts that only processes of the same pod reach.
-LOOPBACK = re.compile(r"localhost|127(?:\.\d{1,3}){3}|\[?::1\]?", re.IGNORECASE)
+LOOPBACK = regex(r"localhost|127(?:\.\d{1,3}){3}|\[?::1\]?", re.IGNORECASE)
 #: An IPv4 address, or an IPv6 address of at least three groups.
-LITERAL_IP = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|\[?(?:[0-9a-f]{1,4}:+){2,7}[0-9a-f]{0,4}\]?", re.IGNORECASE)
+LITERAL_IP = regex(r"\d{1,3}(?:\.\d{1,3}){3}|\[?(?:[0-9a-f]{1,4}:+){2,7}[0-9a-f]{0,4}\]?", re.IGNORECASE)
 #: What LeaderWorkerSet puts in front of the environment of every container (its pod webhook).
 LWS_VARIABLES = ("LWS_LEADER_ADDRESS", "LWS_GROUP_SIZE", "LWS_WORKER_INDEX")
 

@@ -11,10 +11,11 @@ from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.manifest.text import Place
 from vllmlint.record import record
+from vllmlint.regex import regex
 from vllmlint.world import World
 
 #: Label keys whose value decides the GPU: feature discovery, clouds, autoscalers, node pools, one node.
-_CLASS_KEY = re.compile(
+_CLASS_KEY = regex(
     r"gpu[-_./]?(?:product|name|model|type|class|family|memory|vram|sku)|nvidia_(?:name|mem)|accelerator|device-id"
     r"|instance-?(?:type|gpu|family)|machine|node-?pool|node-?group|agentpool|compute-class|flavor|sku"
     r"|hostname|metadata\.name",
@@ -23,7 +24,7 @@ _CLASS_KEY = re.compile(
 
 
 #: GPU models as they stand in label keys and values.
-_MODEL = re.compile(
+_MODEL = regex(
     r"(?<![a-z0-9])(?:[abhlv]\d{2,3}[sgi]?|gb?[bh]?\d{3}|l4|t4g?|p100|p40|rtx|geforce|tesla|quadro|mi\d{3}\w?|gaudi\d?|gb10)"
     r"(?![a-z])",
     re.IGNORECASE,
@@ -35,10 +36,10 @@ _PRESENCE = frozenset({"", "true", "yes", "1", "on", "enabled", "present", "nvid
 
 
 #: Labels that nodes carry whether a pool lists them or not: the kubelet's and feature discovery's.
-_NODE_LABEL = re.compile(r"(?:[\w.-]+\.)?kubernetes\.io/|(?:nvidia|amd)\.com/")
+_NODE_LABEL = regex(r"(?:[\w.-]+\.)?kubernetes\.io/|(?:nvidia|amd)\.com/")
 
 
-PLACEHOLDER = re.compile(r"\$[({A-Za-z]|\{\{|<[A-Za-z]")
+PLACEHOLDER = regex(r"\$[({A-Za-z]|\{\{|<[A-Za-z]")
 
 
 @record

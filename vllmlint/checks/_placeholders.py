@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+from vllmlint.regex import regex
+
 #: `$NAME`, `${NAME}`, `${NAME:-default}`: a shell's or envsubst's, never Kubernetes'. A `$` after a letter is
 #: part of a word (a password), `$$` an escape.
-VARIABLE = re.compile(
+VARIABLE = regex(
     r"(?<![A-Za-z0-9$\\])\$(?:\{(?P<braced>[A-Za-z_]\w*)(?::?[-=?+][^{}]*)?\}|(?P<bare>[A-Z_][A-Z0-9_]+)(?![a-z]))"
 )
 
@@ -30,20 +32,20 @@ LOUD = (
 QUIET = r"change[-_]?me|your[-_](?!self)[a-z0-9][a-z0-9_-]*|PLACEHOLDER|(?:hf|sk)[_-][xX*]{3,}"
 
 
-HUMAN = re.compile(rf"(?<![A-Za-z0-9])(?:{_ANGLE}|{LOUD}|{QUIET})(?![A-Za-z0-9])")
+HUMAN = regex(rf"(?<![A-Za-z0-9])(?:{_ANGLE}|{LOUD}|{QUIET})(?![A-Za-z0-9])")
 
 
-IMAGE_HUMAN = re.compile(
+IMAGE_HUMAN = regex(
     rf"{HUMAN.pattern}|\bplaceholder\b|(?<=:)(?:my-?tag|your-?tag|<[^<>]*>|v?[xX]\.[yY]\.[zZ])\Z|<[^<>]+>"
 )
 
 
 #: A part of an image's path in capitals, which no registry takes.
-CAPITALS = re.compile(r"(?:(?<=/)|^)[A-Z][A-Z0-9_]{2,}(?=[/:@]|\Z)")
+CAPITALS = regex(r"(?:(?<=/)|^)[A-Z][A-Z0-9_]{2,}(?=[/:@]|\Z)")
 
 
 #: An image that says itself that kustomize sets it.
-BY_DESIGN = re.compile(r"(?:replaced|set|overridden)[-_]by[-_]", re.IGNORECASE)
+BY_DESIGN = regex(r"(?:replaced|set|overridden)[-_]by[-_]", re.IGNORECASE)
 
 
 def is_placeholder_image(reference: str) -> bool:

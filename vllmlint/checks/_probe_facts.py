@@ -9,12 +9,13 @@ from vllmlint.finding import Edit, Fix, Related, where
 from vllmlint.kube.pods import Container
 from vllmlint.kube.probes import PROBE_NAMES, Probe
 from vllmlint.manifest.text import Place
+from vllmlint.regex import regex
 from vllmlint.serving.server import Server
 
 #: A port name as Kubernetes accepts it; anything else is a placeholder or a mistake for others to find.
-_PORT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,13}[a-z0-9])?\Z")
+_PORT_NAME = regex(r"[a-z0-9](?:[a-z0-9-]{0,13}[a-z0-9])?\Z")
 #: Words of an exec probe that send it to the server's own port.
-_HTTP_CLIENTS = re.compile(r"\b(?:curl|wget|grpc_health_probe|urllib|requests|httpx|httpie|nc)\b")
+_HTTP_CLIENTS = regex(r"\b(?:curl|wget|grpc_health_probe|urllib|requests|httpx|httpie|nc)\b")
 
 #: Commands of an exec probe that succeed whatever vLLM does.
 _EMPTY_COMMANDS = frozenset({"true", "sleep", "echo", ":", "ls", "date", "exit"})

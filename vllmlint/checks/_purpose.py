@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
+from vllmlint.regex import regex
 from vllmlint.serving.server import Server
 from vllmlint.world import World
 
 #: Words that people put into names of what serves nobody but themselves.
-_TRIAL = re.compile(
+_TRIAL = regex(
     r"(?:^|[-_./])(?:tests?|testing|dev|devel|development|debug|debugging|sandbox|smoke|ci|e2e|bench|benchmarks?"
     r"|demo|playground|experiments?|poc|perf|regression|trial|tmp)(?:$|[-_./])",
     re.IGNORECASE,

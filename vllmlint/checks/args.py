@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from vllmlint.checks._args import REFUSED, is_split_later, joined_flag, judgement, knows
@@ -10,6 +9,7 @@ from vllmlint.checks._entrypoint import form_problem
 from vllmlint.facts.replacements import replacement_texts
 from vllmlint.finding import Edit, Finding, Fix, Related
 from vllmlint.manifest.text import Place
+from vllmlint.regex import regex
 from vllmlint.serving.arg_errors import ArgumentError
 from vllmlint.serving.arg_results import Setting, UnknownFlag
 from vllmlint.serving.flag_tables import FlagHistory, FlagSpec, flag_history, flag_table
@@ -20,7 +20,7 @@ from vllmlint.world import World
 #: Flags whose values are no business of a report.
 _SECRET = frozenset({"api_key", "hf_token"})
 #: A setting that is written without its dashes.
-_NAME_AND_VALUE = re.compile(r"[A-Za-z][\w-]*(?==)")
+_NAME_AND_VALUE = regex(r"[A-Za-z][\w-]*(?==)")
 
 
 def unknown_or_removed_flag(server: Server, world: World) -> Iterator[Finding]:

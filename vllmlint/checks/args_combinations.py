@@ -9,6 +9,7 @@ from vllmlint.checks._args import is_split_later, judgement
 from vllmlint.checks._purpose import is_trial
 from vllmlint.finding import Edit, Finding, Fix, Related
 from vllmlint.manifest.text import Place
+from vllmlint.regex import regex
 from vllmlint.serving.arg_results import Setting
 from vllmlint.serving.flag_tables import env_table, flag_table
 from vllmlint.serving.server import Server
@@ -33,7 +34,7 @@ _TOOL_PARSERS = (
 )
 #: Numbers in front of a `k` that are a power of two in common context lengths.
 _POWERS = frozenset({"4", "8", "16", "32", "64", "128", "256", "512"})
-_WITH_SUFFIX = re.compile(r"\s*(\d+)([kK])\s*")
+_WITH_SUFFIX = regex(r"\s*(\d+)([kK])\s*")
 #: Engines up to this release (V0) chunk prompts by themselves only above this context length.
 _V1_SINCE, _V0_CHUNKS_ABOVE = "0.8.0", 32768
 #: From this release on the whole of a prompt must fit the budget when chunking is off (spec, section 3).
@@ -43,11 +44,11 @@ _SERVERS_FOLLOW_RANKS = "0.15.1"
 _LORA_UPDATES = "VLLM_ALLOW_RUNTIME_LORA_UPDATING"
 #: Parameters below this many millions make a model whose speed nobody minds.
 _TINY_MILLIONS = 1000
-_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([mMbB])(?![a-zA-Z0-9])")
+_SIZE = regex(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([mMbB])(?![a-zA-Z0-9])")
 #: Accelerators that have CUDA graphs.
 _WITH_GRAPHS = frozenset({"cuda", "rocm"})
 #: Images for hardware that has none.
-_WITHOUT_GRAPHS = re.compile(r"(?<![a-z])(?:cpu|xpu|tpu|hpu|gaudi|neuron|spyre)(?![a-z])", re.IGNORECASE)
+_WITHOUT_GRAPHS = regex(r"(?<![a-z])(?:cpu|xpu|tpu|hpu|gaudi|neuron|spyre)(?![a-z])", re.IGNORECASE)
 
 
 def tool_choice_without_parser(server: Server, world: World) -> Iterator[Finding]:

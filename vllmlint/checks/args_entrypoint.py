@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from difflib import get_close_matches
 
 from vllmlint.checks._args import REFUSED, Judgement, is_split_later, joined_flag, judgement
@@ -12,6 +11,8 @@ from vllmlint.checks._entrypoint import form_problem
 from vllmlint.checks._methods import method_life
 from vllmlint.finding import Finding, Related
 from vllmlint.manifest.text import Place
+from vllmlint.record import replace
+from vllmlint.regex import regex
 from vllmlint.serving.arg_errors import ArgumentError
 from vllmlint.serving.arg_results import Setting
 from vllmlint.serving.arguments import parse_arguments
@@ -22,7 +23,7 @@ from vllmlint.serving.server import Server
 from vllmlint.world import World
 
 #: A text that somebody, or another tool, has still to fill in.
-_UNFILLED = re.compile(r"\$[({A-Za-z_]|\{\{|<[A-Za-z_][A-Za-z_ -]*>|\0")
+_UNFILLED = regex(r"\$[({A-Za-z_]|\{\{|<[A-Za-z_][A-Za-z_ -]*>|\0")
 _JSON_TYPES = frozenset({"json", "json_or_str", "kv"})
 #: Checks behind the parser that have rules of their own: tool-choice-without-parser, dp-lb-modes-conflict,
 #: headless-with-api-servers.
@@ -51,7 +52,7 @@ _ALWAYS: dict[str, dict[str, float]] = {
 #: What has more digits is no number to suggest.
 _LONGEST_NUMBER = 30
 #: Numbers with a suffix that vLLM does not read: `32Ki`, `8kb`, `1.5K`.
-_ODD_NUMBER = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kKmMgGtT])(?P<rest>[iI]?[bB]?)\Z")
+_ODD_NUMBER = regex(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kKmMgGtT])(?P<rest>[iI]?[bB]?)\Z")
 _UNIT = {"k": 1, "m": 2, "g": 3, "t": 4}
 
 

@@ -11,6 +11,7 @@ from vllmlint.checks._args import REFUSED, judgement
 from vllmlint.finding import Confidence, Edit, Finding, Fix
 from vllmlint.manifest.text import Place
 from vllmlint.record import record
+from vllmlint.regex import regex
 from vllmlint.serving.arg_config_objects import config_fields
 from vllmlint.serving.arg_errors import ArgumentError
 from vllmlint.serving.arg_results import Setting
@@ -20,14 +21,12 @@ from vllmlint.world import World
 
 _JSON_TYPES = frozenset({"json", "json_or_str", "kv"})
 #: A template that somebody has still to fill in.
-_UNFILLED = re.compile(r"\$[({]|\{\{|<[A-Za-z_][A-Za-z_ -]*>|\0")
-_KEY_VALUES = re.compile(r"\s*[A-Za-z_]\w*=[^{}\s]")
+_UNFILLED = regex(r"\$[({]|\{\{|<[A-Za-z_][A-Za-z_ -]*>|\0")
+_KEY_VALUES = regex(r"\s*[A-Za-z_]\w*=[^{}\s]")
 #: What vLLM says of a value that is JSON, but not what the flag's class takes.
-_VALIDATION = re.compile(
-    r"validation error for (?P<name>\w+): (?:(?P<path>[\w.]+): )?(?P<text>.+)", re.DOTALL
-)
+_VALIDATION = regex(r"validation error for (?P<name>\w+): (?:(?P<path>[\w.]+): )?(?P<text>.+)", re.DOTALL)
 _LOOK_UP = "See `vllm serve --help=all` of this release for what it takes."
-_TOKEN = re.compile(r"[A-Za-z_][\w-]*|\S|\Z")
+_TOKEN = regex(r"[A-Za-z_][\w-]*|\S|\Z")
 
 
 @record

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -10,6 +9,7 @@ from vllmlint.checks._args import REFUSED, is_split_later, joined_flag
 from vllmlint.facts.images import image_facts
 from vllmlint.finding import Confidence, Edit, Finding, Fix
 from vllmlint.manifest.text import Place
+from vllmlint.regex import regex
 from vllmlint.serving.command import SHELLS
 from vllmlint.serving.flag_tables import flag_table
 from vllmlint.serving.server import Server
@@ -17,8 +17,8 @@ from vllmlint.serving.words import Word
 from vllmlint.world import World
 
 #: One flag and one plain value, or a flag whose dashes stand apart.
-_FLAG_AND_VALUE = re.compile(r"(?P<flag>--?[A-Za-z][\w.-]*)(?P<gap>[ \t]+)(?P<value>[^\s'\"]+)[ \t]*")
-_DASHES_APART = re.compile(r"--(?P<gap>[ \t]+)[A-Za-z][\w-]*(?:=\S*)?")
+_FLAG_AND_VALUE = regex(r"(?P<flag>--?[A-Za-z][\w.-]*)(?P<gap>[ \t]+)(?P<value>[^\s'\"]+)[ \t]*")
+_DASHES_APART = regex(r"--(?P<gap>[ \t]+)[A-Za-z][\w-]*(?:=\S*)?")
 
 
 def command_not_tokenised(server: Server, world: World) -> Iterator[Finding]:

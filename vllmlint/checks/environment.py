@@ -22,6 +22,7 @@ from vllmlint.finding import Finding, Related, Severity
 from vllmlint.kube.env import EnvVar
 from vllmlint.kube.objects import KubeObject
 from vllmlint.manifest.text import Place
+from vllmlint.regex import regex
 from vllmlint.serving.flag_tables import env_history, env_table, flag_table
 from vllmlint.serving.server import Server
 from vllmlint.world import World
@@ -31,13 +32,13 @@ _WARNS_SINCE = "0.17.0"
 #: From this release on vLLM reads all of its variables once at start.
 _READS_ALL_SINCE = "0.12.0"
 #: Names of the plugins that bring other hardware: their variables are not in vLLM's tables.
-_OF_PLUGINS = re.compile(
+_OF_PLUGINS = regex(
     r"VLLM_(?:ASCEND|SPYRE|HPU|GAUDI|NEURON|RBLN|MLU|MUSA|METAX|MACA|KUNLUN|TPU|XLA|OMNI|METAL|SR|CI|TEST)_"
 )
 #: What Kubernetes makes of a Service whose name starts with vllm.
-_OF_SERVICES = re.compile(r"VLLM_(?:\w+_)?(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT_\d+_\w+|PORT)\Z")
+_OF_SERVICES = regex(r"VLLM_(?:\w+_)?(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT_\d+_\w+|PORT)\Z")
 _BLOCKING = "the CPU waits for every kernel before it launches the next, and nothing overlaps any more"
-_NUMBER = re.compile(r"[1-9]\d*\Z")
+_NUMBER = regex(r"[1-9]\d*\Z")
 #: Variables for debugging, the values that turn them on, and what they cost.
 _DEBUG: tuple[tuple[str, re.Pattern[str], str, Severity], ...] = (
     ("CUDA_LAUNCH_BLOCKING", _NUMBER, _BLOCKING, "warning"),
@@ -50,19 +51,19 @@ _DEBUG: tuple[tuple[str, re.Pattern[str], str, Severity], ...] = (
     ),
     (
         "VLLM_GPU_SYNC_CHECK",
-        re.compile(r"(?:warn|error)\Z"),
+        regex(r"(?:warn|error)\Z"),
         "PyTorch watches for each synchronisation with the GPU, and `error` makes each one raise",
         "warning",
     ),
     (
         "NCCL_DEBUG",
-        re.compile(r"TRACE\Z", re.IGNORECASE),
+        regex(r"TRACE\Z", re.IGNORECASE),
         "NCCL writes a line for every call on every rank",
         "warning",
     ),
     (
         "VLLM_LOGGING_LEVEL",
-        re.compile(r"DEBUG\Z", re.IGNORECASE),
+        regex(r"DEBUG\Z", re.IGNORECASE),
         "the log grows with every request and step, and its lines cost time and storage",
         "info",
     ),

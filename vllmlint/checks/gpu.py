@@ -16,6 +16,7 @@ from vllmlint.kube.pods import Container, Workload
 from vllmlint.kube.quantity import parse_quantity
 from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.manifest.text import Place
+from vllmlint.regex import regex
 from vllmlint.serving.ranks import ranks_of
 from vllmlint.serving.server import Server
 from vllmlint.severity import Confidence
@@ -23,21 +24,21 @@ from vllmlint.wording import plural
 from vllmlint.world import World
 
 #: Words in an image reference of vLLM builds that want no CUDA or ROCm device.
-_OTHER_BUILD = re.compile(
+_OTHER_BUILD = regex(
     r"(?:^|[-_./:])(?:cpu|tpu|hpu|gaudi\d?|neuron\w*|inf2|trn\d|spyre|xpu|openvino|s390x|ppc64le|ascend|npu|sim)"
     r"(?=[-_./:]|\d|\Z)",
     re.IGNORECASE,
 )
-_ROCM_BUILD = re.compile(r"rocm", re.IGNORECASE)
+_ROCM_BUILD = regex(r"rocm", re.IGNORECASE)
 #: Repositories whose images are CUDA builds: vLLM's own (and mirrors of it), LMCache's, NVIDIA's, llm-d's.
-_CUDA_BUILD = re.compile(r"(?:^|/)vllm-openai(?:-ubi\d*|-nonroot)?\Z|\Anvcr\.io/nvidia/|cuda", re.IGNORECASE)
+_CUDA_BUILD = regex(r"(?:^|/)vllm-openai(?:-ubi\d*|-nonroot)?\Z|\Anvcr\.io/nvidia/|cuda", re.IGNORECASE)
 #: Variables that only the CPU build reads (vllm/envs.py).
 _CPU_VARIABLES = ("VLLM_CPU_KVCACHE_SPACE", "VLLM_CPU_OMP_THREADS_BIND")
 #: Values of NVIDIA_VISIBLE_DEVICES that take GPUs away instead of adding some (NVIDIA container toolkit).
 _NO_DEVICES = frozenset({"", "none", "void"})
 
 #: A build for the CPU, by the words of its repository or tag (vllm/vllm-openai-cpu, …/vllm:0.33.0-cpu).
-_CPU_BUILD = re.compile(r"[-_/:.]cpu(?=[-_:./@]|\Z)", re.IGNORECASE)
+_CPU_BUILD = regex(r"[-_/:.]cpu(?=[-_:./@]|\Z)", re.IGNORECASE)
 
 Build = Literal["cuda", "rocm"]
 #: What a kind of device is called in messages.

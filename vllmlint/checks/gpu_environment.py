@@ -9,6 +9,7 @@ from vllmlint.finding import Finding, Related, where
 from vllmlint.kube.env import EnvVar
 from vllmlint.kube.objects import string_map
 from vllmlint.manifest.text import Place
+from vllmlint.regex import regex
 from vllmlint.serving.ranks import Ranks, counted_gpus, ranks_of, runs_in_one_pod
 from vllmlint.serving.server import Server
 from vllmlint.wording import plural
@@ -17,13 +18,13 @@ from vllmlint.world import World
 #: What CUDA and HIP read: the devices that a process may see, by index or UUID, in order.
 _VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 #: An index or a UUID prefix (CUDA programming guide, environment variables).
-_INDEX = re.compile(r"\d{1,4}")
-_UUID = re.compile(r"(?:GPU|MIG)-", re.IGNORECASE)
+_INDEX = regex(r"\d{1,4}")
+_UUID = regex(r"(?:GPU|MIG)-", re.IGNORECASE)
 #: Where GKE's device plugin mounts the driver (GoogleCloudPlatform/container-engine-accelerators).
 _GKE_DRIVER = "/usr/local/nvidia"
 _GKE_LABEL = "cloud.google.com/"
 #: Forward compatibility libraries that the CUDA images carry beside the toolkit.
-_COMPAT = re.compile(r"cuda[\w.-]*/compat")
+_COMPAT = regex(r"cuda[\w.-]*/compat")
 _MIG_RESOURCE = "nvidia.com/mig-"
 
 

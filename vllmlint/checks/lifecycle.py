@@ -11,6 +11,7 @@ from vllmlint.facts.images import is_official
 from vllmlint.finding import Edit, Finding, Fix, Related
 from vllmlint.manifest.nodes import Node, Scalar
 from vllmlint.manifest.text import Place
+from vllmlint.regex import regex
 from vllmlint.serving.command import ShellScript
 from vllmlint.serving.server import Server
 from vllmlint.serving.shell import ShellCommand, parse_script
@@ -20,16 +21,16 @@ from vllmlint.world import World
 DEFAULT_GRACE_SECONDS = 30
 #: Seconds vLLM needs for itself after the last request: engine teardown and process exit.
 _MARGIN_SECONDS = 5
-_SLEEP_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)\Z")
+_SLEEP_AMOUNT = regex(r"(\d+(?:\.\d+)?)([smhd]?)\Z")
 _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 #: Image references whose /bin/sh is bash: built on Red Hat's base images (llm-d's Dockerfile.cuda too).
-_BASH_AS_SH = re.compile(
+_BASH_AS_SH = regex(
     r"redhat|rhai|rhel|[/_.:-]ubi\d*\b|(^|/)(rhoai|modh|opendatahub|llm-d|llm-d-incubation)/|^quay\.io/vllm/|icr\.io/"
 )
 #: Repositories whose /bin/sh is dash: Debian and Ubuntu below vLLM's own, NVIDIA's and AMD's images.
-_DASH_AS_SH = re.compile(r"(^|/)(vllm-openai[a-z0-9-]*|vllm/vllm-tpu|nvidia/vllm|rocm/vllm[^/]*)$")
+_DASH_AS_SH = regex(r"(^|/)(vllm-openai[a-z0-9-]*|vllm/vllm-tpu|nvidia/vllm|rocm/vllm[^/]*)$")
 #: What may stand after the last command so that bash still replaces itself by it (tried with bash 5.2).
-_NOTHING_AFTER = re.compile(r"[ \t]*;?(?:[ \t]|\\\r?\n)*(?:[ \t]#[^\n]*)?\r?\n?\Z")
+_NOTHING_AFTER = regex(r"[ \t]*;?(?:[ \t]|\\\r?\n)*(?:[ \t]#[^\n]*)?\r?\n?\Z")
 #: Words that bash runs itself, so that it stays.
 _RUN_BY_SHELL = frozenset({"time", "eval", "command", "builtin", "source", ".", "!"})
 _STOP_SIGNALS = frozenset({"TERM", "SIGTERM", "15", "EXIT", "0"})

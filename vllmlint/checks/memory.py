@@ -11,6 +11,7 @@ from vllmlint.kube.pods import Mount
 from vllmlint.kube.quantity import parse_quantity
 from vllmlint.manifest.text import Place
 from vllmlint.record import record
+from vllmlint.regex import regex
 from vllmlint.serving.ranks import Ranks, ranks_of, runs_in_one_pod
 from vllmlint.serving.server import Server
 from vllmlint.wording import plural
@@ -40,20 +41,20 @@ _PROCESS_KINDS = frozenset({"cuda", "rocm", "xpu"})
 #: CRI-O sizes /dev/shm by an annotation of the pod.
 _SHM_ANNOTATION = "io.kubernetes.cri-o.ShmSize"
 #: Names of models that compute vectors, scores or transcripts: their length is short and fixed.
-_POOLING_NAME = re.compile(
+_POOLING_NAME = regex(
     r"embed|rerank|retriev|sentence-transformers|cross-encoder|classif|reward|(?<![a-z])prm(?![a-z])|colbert|colpali"
     r"|colqwen|(?<![a-z])(?:bge|gte|e5|minilm|mpnet|bert|roberta|deberta|whisper|splade|clip|siglip)(?![a-z])",
     re.IGNORECASE,
 )
 #: Families whose config.json names less than 64k tokens: the default is then no surprise. Variants with a
 #: longer context say so in their name.
-_SHORT_CONTEXT = re.compile(
+_SHORT_CONTEXT = regex(
     r"(?<![a-z])(?:opt-\d|gpt2|qwen2-audio|phi-[124](?!\d)|tinyllama|smollm|falcon-\d|yi-\d|vicuna|codellama|olmo-2|llava-1\.5"
     r"|gemma-(?:1\.1-)?[27]b|gemma-2-|gemma-3-1b|(?:meta-)?llama-2-|(?:meta-)?llama-3-\d|mistral-7b|mixtral-8x7b"
     r"|qwen2(?:\.5)?-(?:coder-|math-|omni-)?\d|qwen3-\d)",
     re.IGNORECASE,
 )
-_LONG_VARIANT = re.compile(r"2507|\d{3,}k|(?<!\d)(?:[124]|10)m(?![a-z])|long|gradient", re.IGNORECASE)
+_LONG_VARIANT = regex(r"2507|\d{3,}k|(?<!\d)(?:[124]|10)m(?![a-z])|long|gradient", re.IGNORECASE)
 _POOLING_TASKS = frozenset(
     {"embed", "embedding", "classify", "score", "reward", "transcription", "pooling", "draft"}
 )

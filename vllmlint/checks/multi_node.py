@@ -23,6 +23,7 @@ from vllmlint.finding import Finding, Related
 from vllmlint.kube.pods import Container, Workload
 from vllmlint.kube.probes import PROBE_NAMES, Probe
 from vllmlint.manifest.text import Place
+from vllmlint.regex import regex
 from vllmlint.serving.ranks import counted_gpus, runs_in_one_pod
 from vllmlint.serving.server import Server
 from vllmlint.wording import plural
@@ -35,9 +36,9 @@ _NODES_SINCE = "0.11.1"
 _NO_SERVERS_SINCE = "0.15.0"
 #: The first release whose package no longer depends on ray (Requires-Dist of the wheels; 0.17.1 still does).
 _RAY_GONE_SINCE = "0.18.0"
-_RAY_INSTALL = re.compile(r"\b(?:install|sync|add)\b[^\n;&|]*(?<![\w/.-])[\"']?ray(?![\w/-])", re.IGNORECASE)
+_RAY_INSTALL = regex(r"\b(?:install|sync|add)\b[^\n;&|]*(?<![\w/.-])[\"']?ray(?![\w/-])", re.IGNORECASE)
 #: Programs that spread the ranks themselves.
-_LAUNCHERS = re.compile(r"(?<![\w./-])(?:torchrun|mpirun|srun)(?![\w-])")
+_LAUNCHERS = regex(r"(?<![\w./-])(?:torchrun|mpirun|srun)(?![\w-])")
 #: Paths of vLLM's API server that nothing else in a rank's pod answers.
 _SERVER_PATHS = frozenset({"/health", "/ping", "/v1/models", "/version", "/metrics", "/load"})
 

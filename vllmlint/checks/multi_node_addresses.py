@@ -24,24 +24,25 @@ from vllmlint.kube.objects import string_map
 from vllmlint.kube.pods import Container, Workload
 from vllmlint.manifest.text import Place
 from vllmlint.record import record
+from vllmlint.regex import regex
 from vllmlint.serving.flag_tables import env_table
 from vllmlint.serving.server import Server
 from vllmlint.serving.value import Value
 from vllmlint.world import World
 
 #: A reference to one of LeaderWorkerSet's variables, or to what looks like one; `$$` is an escape.
-_LWS_REFERENCE = re.compile(
+_LWS_REFERENCE = regex(
     r"(?<!\$)\$(?:\((?P<paren>LWS_\w+)\)|\{(?P<brace>LWS_\w+)(?P<rest>[^}]*)\}|(?P<bare>LWS_\w+))"
 )
 #: A reference that the kubelet would have to fill in, in the place of an address.
-_ADDRESS_REFERENCE = re.compile(
+_ADDRESS_REFERENCE = regex(
     r"--(?:ray[_-]address|address|master-addr|data-parallel-address)(?:=|\s+)[\"']?\$\((?P<name>[A-Z][A-Z0-9_]*)\)"
 )
 #: A literal address that a Ray node is to join.
-_RAY_LITERAL = re.compile(r"--(?:ray[_-])?address(?:=|\s+)[\"']?(?P<ip>\d{1,3}(?:\.\d{1,3}){3})(?![\d.])")
-_REFERENCE = re.compile(r"(?<!\$)\$\((?P<name>[A-Z][A-Z0-9_]*)\)")
-_ANY_ADDRESS = re.compile(r"0\.0\.0\.0|\[?::\]?|\*")
-_NIXL = re.compile(r"Nixl\w*Connector")
+_RAY_LITERAL = regex(r"--(?:ray[_-])?address(?:=|\s+)[\"']?(?P<ip>\d{1,3}(?:\.\d{1,3}){3})(?![\d.])")
+_REFERENCE = regex(r"(?<!\$)\$\((?P<name>[A-Z][A-Z0-9_]*)\)")
+_ANY_ADDRESS = regex(r"0\.0\.0\.0|\[?::\]?|\*")
+_NIXL = regex(r"Nixl\w*Connector")
 _POD_IP = "valueFrom: {fieldRef: {fieldPath: status.podIP}}"
 
 

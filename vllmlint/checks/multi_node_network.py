@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from vllmlint.finding import Finding, Related
 from vllmlint.kube.pods import Container
 from vllmlint.manifest.nodes import Scalar
+from vllmlint.regex import regex
 from vllmlint.serving.server import Server
 from vllmlint.world import World
 
 #: Resources that hand a container a network card with RDMA: shared device plugin, SR-IOV, InfiniBand.
-_RDMA = re.compile(r"(?:^|/)(?:rdma|ib|infiniband|hca)|rdma/|mlnx|roce", re.IGNORECASE)
+_RDMA = regex(r"(?:^|/)(?:rdma|ib|infiniband|hca)|rdma/|mlnx|roce", re.IGNORECASE)
 
 
 def rdma_memlock(server: Server, world: World) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from vllmlint.kube.pods import Container, Workload
 from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.manifest.text import Place
 from vllmlint.record import record
+from vllmlint.regex import regex
 from vllmlint.serving.flag_tables import env_table
 from vllmlint.serving.release import Release
 from vllmlint.serving.server import Server
@@ -21,7 +22,7 @@ from vllmlint.world import World
 #: matter once a connector is configured that uses them.
 _ALWAYS_READ = frozenset({"VLLM_PORT", "VLLM_DP_MASTER_PORT"})
 #: Hosts that only processes of the same pod reach.
-_LOOPBACK = re.compile(r"localhost|127(?:\.\d{1,3}){3}|\[?(?:0{0,4}:){2,7}0{0,3}1\]?", re.IGNORECASE)
+_LOOPBACK = regex(r"localhost|127(?:\.\d{1,3}){3}|\[?(?:0{0,4}:){2,7}0{0,3}1\]?", re.IGNORECASE)
 _ALL_INTERFACES = "0.0.0.0"
 #: Ports that parts of vLLM, Ray and the KV connectors listen on without being told to (vllm/envs.py and the
 #: connectors' sources; Ray's documentation).
@@ -29,13 +30,13 @@ _SIDE_PORTS = frozenset(
     {5555, 5556, 5557, 5558, 5559, 5600, 5601, 5710, 6379, 8265, 8998, 9256, 10001, 29500, 29501, 29550}
 )
 #: Port names of something other than the API.
-_SIDE_NAME = re.compile(
+_SIDE_NAME = regex(
     r"kv|zmq|nixl|rpc|ray|gcs|event|replay|bootstrap|side|debug|dist|nccl|dash|mooncake|lmcache|client|tokeni",
     re.IGNORECASE,
 )
-_MESH = re.compile(r"istio|linkerd|kuma|consul", re.IGNORECASE)
+_MESH = regex(r"istio|linkerd|kuma|consul", re.IGNORECASE)
 #: Containers that commonly pass requests on.
-_PROXY = re.compile(
+_PROXY = regex(
     r"proxy|envoy|nginx|router|routing|gateway|caddy|haproxy|traefik|istio|linkerd|auth|sidecar|agent|runtime"
     r"|guard|tls|mesh|adapter",
     re.IGNORECASE,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from vllmlint.checks._nodes import selects_gpu_class, shares_gpus
 from vllmlint.finding import Finding, Related
 from vllmlint.kube.objects import string_map
+from vllmlint.regex import regex
 from vllmlint.serving.flag_tables import flag_table
 from vllmlint.serving.ranks import Ranks, counted_gpus, ranks_of, runs_in_one_pod
 from vllmlint.serving.server import Server
@@ -15,7 +15,7 @@ from vllmlint.wording import plural
 from vllmlint.world import World
 
 #: What else in a script may use the GPUs beside the server.
-_ENGINES = re.compile(r"vllm|api_server|sglang|python|lmcache|mooncake|nixl")
+_ENGINES = regex(r"vllm|api_server|sglang|python|lmcache|mooncake|nixl")
 
 
 def world_size_exceeds_gpus(server: Server, world: World) -> Iterator[Finding]:

@@ -10,31 +10,32 @@ from vllmlint.checks._placeholders import is_placeholder_image
 from vllmlint.facts.images import image_facts
 from vllmlint.finding import Confidence, Finding, Related, Severity
 from vllmlint.kube.pods import Workload
+from vllmlint.regex import regex
 from vllmlint.serving.image import ImageReference
 from vllmlint.serving.server import Server
 from vllmlint.world import World
 
 #: Names of channels: whoever publishes them moves them by design.
-_CHANNEL = re.compile(
+_CHANNEL = regex(
     r"(?:.*[-_.])?(?P<word>latest|stable|nightly|main|master|trunk|tip|head|edge|dev|devel|develop|canary|rolling"
     r"|snapshot|unstable)(?:[-_.].*)?\Z",
     re.IGNORECASE,
 )
-_VERSION = re.compile(r"(?:^|[-_+])v?\d+\.\d+\.\d+", re.IGNORECASE)
+_VERSION = regex(r"(?:^|[-_+])v?\d+\.\d+\.\d+", re.IGNORECASE)
 #: A date or a commit: such a tag is pushed once.
-_STAMP = re.compile(
+_STAMP = regex(
     r"(?:^|[-_.+])(?:g|sha)?(?:20\d{6}|20\d\d[-_.]\d\d[-_.]\d\d|(?=[a-f]*\d)[0-9a-f]{7,40})(?=$|[-_.+])",
     re.IGNORECASE,
 )
 #: A build number beside a channel's name: `main-1234`, `dev_b12`.
-_BUILD = re.compile(r"(?:^|[-_.])(?:v|b|r|build|ci)?\d{2,}(?=$|[-_.])", re.IGNORECASE)
+_BUILD = regex(r"(?:^|[-_.])(?:v|b|r|build|ci)?\d{2,}(?=$|[-_.])", re.IGNORECASE)
 #: Parts of a tag that name a platform, not a build.
-_PLATFORM = re.compile(
+_PLATFORM = regex(
     r"(?<![a-z0-9])(?:x86[-_]?64|amd64|arm64|aarch64|(?:cu|cuda|rocm|py|python|ubuntu|ubi|torch|pytorch)[-_]?\d+(?:\.\d+)*)"
     r"(?![a-z0-9])",
     re.IGNORECASE,
 )
-_BARE_VERSION = re.compile(r"v?0(?:\.\d+)?\Z")
+_BARE_VERSION = regex(r"v?0(?:\.\d+)?\Z")
 #: Nightly builds that vLLM keeps on Docker Hub (.buildkite/scripts/cleanup-nightly-builds.sh).
 _NIGHTLIES_KEPT = 14
 

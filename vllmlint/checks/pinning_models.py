@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 
 from vllmlint.contract.settings import Model
 from vllmlint.finding import Edit, Finding, Fix, Related
 from vllmlint.manifest.text import Place
+from vllmlint.regex import regex
 from vllmlint.serving.flag_tables import FlagSpec, FlagTable, flag_history, flag_table
 from vllmlint.serving.model import classify_model
 from vllmlint.serving.server import Server
 from vllmlint.world import World
 
-_COMMIT = re.compile(r"[0-9a-fA-F]{40}\Z")
-_SHORT_COMMIT = re.compile(r"(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,39}\Z")
+_COMMIT = regex(r"[0-9a-fA-F]{40}\Z")
+_SHORT_COMMIT = regex(r"(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,39}\Z")
 #: First parts of relative directories, which look like an organisation on the hub.
 _DIRECTORIES = frozenset({"app", "checkpoints", "data", "mnt", "model", "models", "weights", "workspace"})
 #: What huggingface_hub reads as true (huggingface_hub/constants.py).

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 
 from vllmlint.checks._placeholders import BY_DESIGN, CAPITALS, HUMAN, IMAGE_HUMAN, LOUD, QUIET, VARIABLE
@@ -15,24 +14,25 @@ from vllmlint.kube.pods import Container
 from vllmlint.manifest.nodes import Mapping as MappingNode
 from vllmlint.manifest.nodes import Scalar
 from vllmlint.manifest.text import Place
-from vllmlint.record import record
+from vllmlint.record import record, replace
+from vllmlint.regex import regex
 from vllmlint.serving.command import read_command
 from vllmlint.serving.server import Server
 from vllmlint.world import World
 
-_REFERENCE = re.compile(r"(?<!\$)\$\((?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\)")
+_REFERENCE = regex(r"(?<!\$)\$\((?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\)")
 #: Variables that the kubelet makes for Services.
-_SERVICE_VARIABLE = re.compile(
+_SERVICE_VARIABLE = regex(
     r"KUBERNETES_\w+|\w+_(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP)\w*)?)\Z"
 )
 #: In prose and scripts only what cannot be a word of the language.
-_SHOUTED = re.compile(rf"(?<![A-Za-z0-9])(?:{LOUD})(?![A-Za-z0-9])")
-_WHOLE = re.compile(r"(?:TODO|FIXME|TBD|[xX]{3,}|\.{3}|…)\Z")
-_CANDIDATE = re.compile(
+_SHOUTED = regex(rf"(?<![A-Za-z0-9])(?:{LOUD})(?![A-Za-z0-9])")
+_WHOLE = regex(r"(?:TODO|FIXME|TBD|[xX]{3,}|\.{3}|…)\Z")
+_CANDIDATE = regex(
     rf"\$|<[A-Za-z]|(?:{LOUD}|{QUIET})|placeholder|TODO|FIXME|TBD|[xX]{{3,}}|\.\.\.|…|my-?tag|[xX]\.[yY]|image:\s*\S*[A-Z]"
 )
 #: What a Secret of the hub, or a key in one, is called.
-_OF_HUB = re.compile(r"hugging|\bhf[-_]?(?:api[-_]?)?(?:token|secret|key)|\bhf\b", re.IGNORECASE)
+_OF_HUB = regex(r"hugging|\bhf[-_]?(?:api[-_]?)?(?:token|secret|key)|\bhf\b", re.IGNORECASE)
 _AS_IT_IS = "nothing fills it in before the manifest is applied"
 #: Places that a finding about a whole template names besides its own.
 _MOST_RELATED = 8

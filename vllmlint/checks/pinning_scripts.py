@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Literal
@@ -10,6 +9,7 @@ from typing import Literal
 from vllmlint.finding import Finding, Related
 from vllmlint.manifest.text import Place
 from vllmlint.record import record
+from vllmlint.regex import regex
 from vllmlint.serving.command import SHELLS, ShellScript
 from vllmlint.serving.server import Server
 from vllmlint.serving.shell import ShellCommand
@@ -18,8 +18,8 @@ from vllmlint.world import World
 
 Kind = Literal["packages", "pinned packages", "system", "repository", "pipe"]
 
-_PIP = re.compile(r"pip(?:\d(?:\.\d+)?)?\Z")
-_PYTHON = re.compile(r"python(?:\d(?:\.\d+)?)?\Z")
+_PIP = regex(r"pip(?:\d(?:\.\d+)?)?\Z")
+_PYTHON = regex(r"python(?:\d(?:\.\d+)?)?\Z")
 #: Package managers, with the words that make them fetch something.
 _MANAGERS: dict[str, frozenset[str]] = {
     "apt": frozenset({"install", "update", "upgrade", "full-upgrade", "dist-upgrade"}),
@@ -63,7 +63,7 @@ _PIP_VALUES = frozenset(
 )
 _REQUIREMENTS = frozenset({"-r", "--requirement"})
 #: A requirement that always means the same files: an exact version, or a commit of a repository.
-_PINNED = re.compile(r"[^=<>~!]+==[^*]+\Z|.*@[0-9a-f]{40}(?:#.*)?\Z")
+_PINNED = regex(r"[^=<>~!]+==[^*]+\Z|.*@[0-9a-f]{40}(?:#.*)?\Z")
 #: What does most harm comes first.
 _ORDER: tuple[Kind, ...] = ("packages", "pipe", "pinned packages", "repository", "system")
 _LONGEST = 60

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from vllmlint.contract.settings import NodePool
@@ -12,6 +11,7 @@ from vllmlint.kube.pods import Volume, Workload
 from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence
 from vllmlint.manifest.text import Place
 from vllmlint.record import record
+from vllmlint.regex import regex
 from vllmlint.serving.server import GpuRequest
 from vllmlint.world import World
 
@@ -20,7 +20,7 @@ _DEFAULT_SHARE = "25%"
 _ONE_NODE_MODES = frozenset({"ReadWriteOnce", "ReadWriteOncePod"})
 #: Storage classes whose volumes live on one node (new pods are sent there) or are network file systems that
 #: any node may mount, whatever the access mode says.
-_NO_ATTACH_CLASS = re.compile(
+_NO_ATTACH_CLASS = regex(
     r"local|hostpath|host-path|lvm|zfs|nfs|efs|filestore|cephfs|azurefile|azure-file|lustre|gcsfuse|weka|vast"
 )
 _NODE_KEYS = frozenset({"kubernetes.io/hostname", "metadata.name"})

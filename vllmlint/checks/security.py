@@ -12,22 +12,23 @@ from vllmlint.kube.env import EnvVar
 from vllmlint.kube.objects import KubeObject
 from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.manifest.text import Place
+from vllmlint.regex import regex
 from vllmlint.serving.arg_results import Setting
 from vllmlint.serving.server import Server
 from vllmlint.world import World
 
 #: A user or organisation token of the Hugging Face hub; real ones have 34 letters and digits after the `_`.
-_HUB_TOKEN = re.compile(r"(?<![A-Za-z0-9_])(?:hf|api_org)_[A-Za-z0-9]{20,64}(?![A-Za-z0-9_])")
+_HUB_TOKEN = regex(r"(?<![A-Za-z0-9_])(?:hf|api_org)_[A-Za-z0-9]{20,64}(?![A-Za-z0-9_])")
 #: What stands in the place of a token in documentation; a real one has hardly any word in it.
-_NO_TOKEN = re.compile(
+_NO_TOKEN = regex(
     r"(.)\1{3}|your|token|example|redacted|replace|placeholder|change|secret|dummy|insert|12345",
     re.IGNORECASE,
 )
 #: A random token of 34 characters out of 62 has about 26 different ones, and fewer than 10 never.
 _MIN_DIFFERENT = 10
 #: Something that a tool or a person has still to fill in.
-_UNFILLED = re.compile(r"\$[({A-Za-z_]|\{\{|^<.*>$|\0")
-_REFERENCE = re.compile(r"\$[({]?(\w+)[)}]?")
+_UNFILLED = regex(r"\$[({A-Za-z_]|\{\{|^<.*>$|\0")
+_REFERENCE = regex(r"\$[({]?(\w+)[)}]?")
 _KEY_VARIABLE = "VLLM_API_KEY"
 _KEY_ADVICE = (
     "Make a new key, keep it in a Secret, and give it to vLLM as VLLM_API_KEY "

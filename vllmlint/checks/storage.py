@@ -11,18 +11,19 @@ from vllmlint.facts.images import is_official
 from vllmlint.finding import Edit, Finding, Fix, Related, where
 from vllmlint.kube.pods import Mount
 from vllmlint.manifest.text import Place
+from vllmlint.regex import regex
 from vllmlint.serving.cache_paths import CACHE_VARIABLES, CachePath, hub_cache
 from vllmlint.serving.server import Server
 from vllmlint.world import World
 
 #: Directories that only the hub's library uses.
-_HUB_DIRECTORY = re.compile(r"hugging-?_?face|(?:^|[/_-])hf(?:$|[/_-])", re.IGNORECASE)
+_HUB_DIRECTORY = regex(r"hugging-?_?face|(?:^|[/_-])hf(?:$|[/_-])", re.IGNORECASE)
 #: What people call a volume that is meant to hold models.
-_MODEL_NAME = re.compile(
+_MODEL_NAME = regex(
     r"model|weight|checkpoint|cache|hugging|(?:^|[/_-])(?:hf|llms?)(?:$|[/_-])", re.IGNORECASE
 )
 #: Caches and data of something else.
-_OTHER_PURPOSE = re.compile(
+_OTHER_PURPOSE = regex(
     r"triton|torch|inductor|flashinfer|compil|kernel|lmcache|kv|adapter|lora|dataset|numba|cuda|xla|jit|neuron"
     r"|template|plugin|parser|(?:^|[/_-])(?:logs?|pip|uv|nv|tmp|shm|dshm|config|prefix)(?:$|[/_-])|/\.?vllm\Z",
     re.IGNORECASE,
@@ -36,7 +37,7 @@ _CACHE_SETTING = {
     "HUGGINGFACE_HUB_CACHE": "HF_HUB_CACHE",
 }
 #: A model's size in its name (`Qwen3-0.6B`, `opt-125m`); `A3B` in `30B-A3B` counts active parameters.
-_SIZE_IN_NAME = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)([bm])(?![A-Za-z0-9])", re.IGNORECASE)
+_SIZE_IN_NAME = regex(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)([bm])(?![A-Za-z0-9])", re.IGNORECASE)
 
 
 def cache_path_mismatch(server: Server, world: World) -> Iterator[Finding]:

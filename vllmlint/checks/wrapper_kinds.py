@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from vllmlint.finding import Finding
 from vllmlint.kube.objects import KubeObject
 from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence
+from vllmlint.regex import regex
 from vllmlint.world import World
 
 #: The container that a controller merges its own settings into; source: the kinds' presets
@@ -23,9 +24,9 @@ _LLM_KINDS = frozenset({"LLMInferenceService", "LLMInferenceServiceConfig"})
 #: Parts of these kinds whose containers have other names: workers of a runtime, the router's scheduler.
 _OTHER_PARTS = frozenset({"containers", "initContainers", "workerSpec", "router", "extraPodSpec"})
 #: What marks a container as the one that serves.
-_SERVES = re.compile(r"vllm|--model|--tensor-parallel|--max-model-len|--gpu-memory|--served-model|--kv-")
+_SERVES = regex(r"vllm|--model|--tensor-parallel|--max-model-len|--gpu-memory|--served-model|--kv-")
 #: A quote that `eval` takes away: neither escaped nor inside single quotes.
-_BARE_QUOTE = re.compile(r'(?<!\\)"')
+_BARE_QUOTE = regex(r'(?<!\\)"')
 
 
 def wrapper_container_name(obj: KubeObject, world: World) -> Iterator[Finding]:

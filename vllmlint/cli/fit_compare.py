@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from vllmlint.cli.fit_input import (
     subject_of_command_line,
 )
 from vllmlint.cli.fit_log import append_row, read_log
+from vllmlint.record import replace
 
 if TYPE_CHECKING:
     from vllmlint.plans.fit import FitPlan
@@ -62,7 +62,7 @@ def _subject(arguments: FitArguments, log: StartupLog) -> Any:
 
     if arguments.serve is not None and is_bare(arguments):
         release = arguments.release or (str(log.release) if log.release is not None else None)
-        return subject_of_command_line(dataclasses.replace(arguments, release=release))
+        return subject_of_command_line(replace(arguments, release=release))
     name = arguments.model or log.model
     if name is None:
         raise FitUsageError("the log does not name the model: give it with --model")
@@ -72,5 +72,5 @@ def _subject(arguments: FitArguments, log: StartupLog) -> Any:
         raise FitUsageError(subject.model_problem)
     asked = release_named(arguments.release)
     if asked is not None:
-        subject = dataclasses.replace(subject, release=asked)
+        subject = replace(subject, release=asked)
     return subject.changed(**overriding(arguments.settings, subject.release))

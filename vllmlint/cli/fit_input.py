@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from vllmlint.cli.fit_errors import FitUsageError, UnreachableError
-from vllmlint.record import record
+from vllmlint.record import record, replace
 from vllmlint.serving.release import Release, known_releases
 
 if TYPE_CHECKING:
@@ -159,7 +158,7 @@ def named_gpus(arguments: FitArguments) -> tuple[Gpu, ...] | None:
 
 
 def _with_memory(gpu: Gpu, memory_gib: float) -> Gpu:
-    return dataclasses.replace(gpu, memory_gib=memory_gib, memory_certainty="stated")
+    return replace(gpu, memory_gib=memory_gib, memory_certainty="stated")
 
 
 def _plans_of_command_line(arguments: FitArguments, gpus: Sequence[Gpu] | None) -> Iterator[FitPlan]:

@@ -14,9 +14,10 @@ from typing import Any
 from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence
 from vllmlint.manifest.problem import Problem
 from vllmlint.manifest.text import BOM_BYTES, Place, SourceText
+from vllmlint.regex import regex
 
-_HEADER = re.compile(r"^[ \t]*\[{1,2}[ \t]*tool[ \t]*\.[ \t]*vllmlint\b[^\n\r]*", re.MULTILINE)
-_ERROR_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
+_HEADER = regex(r"^[ \t]*\[{1,2}[ \t]*tool[ \t]*\.[ \t]*vllmlint\b[^\n\r]*", re.MULTILINE)
+_ERROR_PLACE = regex(r"\(at line (\d+), column (\d+)\)")
 
 
 def read_pyproject(path: str, data: bytes) -> tuple[Mapping | None, list[Problem]]:

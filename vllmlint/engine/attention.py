@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from vllmlint.record import record
+from vllmlint.record import record, replace
 from vllmlint.serving.release import Release
 
 Capability = tuple[int, int]
@@ -55,8 +55,7 @@ class AttentionQuery:
 
     def without_prefix(self) -> AttentionQuery:
         """The same without images that attend to themselves."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return AttentionQuery(**{**fields, "prefix_lm": False})
+        return replace(self, prefix_lm=False)
 
 
 @record

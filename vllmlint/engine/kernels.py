@@ -8,10 +8,11 @@ from typing import Literal
 from vllmlint.facts.cuda_builds import image_rows, kernel_rows, lowest_driver
 from vllmlint.hardware.gpu import Gpu
 from vllmlint.record import record
+from vllmlint.regex import regex
 from vllmlint.serving.release import Release
 
 #: The CUDA version in a tag: `v0.33.0-cu129`, `v0.11.0-x86_64-cu128`, `v0.5.4+cu118`.
-_VARIANT = re.compile(r"(?:^|[-_.+])cu(?:da)?-?(?P<major>1[0-9])\.?(?P<minor>[0-9])(?![0-9])")
+_VARIANT = regex(r"(?:^|[-_.+])cu(?:da)?-?(?P<major>1[0-9])\.?(?P<minor>[0-9])(?![0-9])")
 Version = tuple[int, int]
 
 

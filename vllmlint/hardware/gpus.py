@@ -10,12 +10,11 @@ from typing import Any
 
 from vllmlint.facts.hardware import hardware_table
 from vllmlint.hardware.gpu import Gpu
+from vllmlint.regex import regex
 
 #: The product label of GPU feature discovery: model, MIG profile, sharing (labels.json, `parse`).
-_PRODUCT = re.compile(
-    r"(?P<model>.+?)(?:-MIG-(?P<mig>INVALID|[1-9][0-9]*g\.[0-9]+gb.*?))?(?P<shared>-SHARED)?\Z"
-)
-_PROFILE = re.compile(r"(?P<compute>[0-9]+)g\.(?P<memory>[0-9]+)gb(?P<attribute>[.+-].+)?\Z")
+_PRODUCT = regex(r"(?P<model>.+?)(?:-MIG-(?P<mig>INVALID|[1-9][0-9]*g\.[0-9]+gb.*?))?(?P<shared>-SHARED)?\Z")
+_PROFILE = regex(r"(?P<compute>[0-9]+)g\.(?P<memory>[0-9]+)gb(?P<attribute>[.+-].+)?\Z")
 #: Words that many cards share and that choose none.
 _VENDOR_WORDS = frozenset(
     {
@@ -41,7 +40,7 @@ _VENDOR_WORDS = frozenset(
         "series",
     }
 )
-_MEMORY_WORD = re.compile(r"([0-9]+)(?:g|gb|gib)?\Z")
+_MEMORY_WORD = regex(r"([0-9]+)(?:g|gb|gib)?\Z")
 #: Words for how a card is connected: they narrow a name and are none by themselves.
 _LINK_WORDS = frozenset({"nvlink", "sxm", "pcie"})
 #: Words that make another model of the same name: a name without them is not that model.

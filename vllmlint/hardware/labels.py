@@ -12,6 +12,7 @@ from vllmlint.hardware.gpu import Gpu
 from vllmlint.hardware.gpus import find_gpu, gpu_by_id, gpu_ids, gpus_of_product, mig_slice, split_product
 from vllmlint.hardware.instances import instance_types_of_label, platform_of_instance_type
 from vllmlint.record import record
+from vllmlint.regex import regex
 
 PRODUCT = "nvidia.com/gpu.product"
 MEMORY = "nvidia.com/gpu.memory"
@@ -24,9 +25,9 @@ INSTANCE_TYPE_KEYS = (INSTANCE_TYPE, "beta.kubernetes.io/instance-type")
 #: the readings of one card in gpus.json differ by at most 2 %, but for ECC off, which adds 7 %.
 _MEMORY_TOLERANCE = 0.02
 _COMPUTE_CLASS = "cloud.google.com/compute-class"
-_COUNT = re.compile(r"[-_][xs][0-9]+(?=[-_]|\Z)")
+_COUNT = regex(r"[-_][xs][0-9]+(?=[-_]|\Z)")
 #: Keys of people's own vocabularies that speak of GPUs, as far as a name can tell.
-_GPU_KEY = re.compile(r"gpu|accelerator|nvidia|card|device", re.IGNORECASE)
+_GPU_KEY = regex(r"gpu|accelerator|nvidia|card|device", re.IGNORECASE)
 
 #: How sure a label's meaning is: read from code or documentation, seen in use, or guessed from its words.
 Certainty: TypeAlias = Literal["exact", "likely", "guess"]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from vllmlint.kube.node import Node, NodeError, node_from_object
-from vllmlint.record import record
+from vllmlint.record import record, replace
 
 _SLICE = "ResourceSlice"
 

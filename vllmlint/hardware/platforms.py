@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 
 from vllmlint.hardware.gpu import Gpu
 from vllmlint.hardware.gpus import gpu_by_id
@@ -14,6 +13,7 @@ from vllmlint.hardware.profile import GpuFacts, NodeProfile, whole_resource
 from vllmlint.hardware.taints import adds_resource_tolerations, default_taints
 from vllmlint.kube.node import Amount, Node
 from vllmlint.kube.quantity import exact_quantity
+from vllmlint.record import replace
 
 _GIB = 2**30
 _GKE_ACCELERATOR = "cloud.google.com/gke-accelerator"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from vllmlint.hardware.gpu import Gpu
@@ -23,6 +22,7 @@ from vllmlint.hardware.profile import (
 from vllmlint.hardware.taints import adds_resource_tolerations
 from vllmlint.kube.node import Amount, Node, Taint, minor_version
 from vllmlint.kube.quantity import exact_quantity
+from vllmlint.record import replace
 
 if TYPE_CHECKING:
     from vllmlint.contract.settings import NodePool

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
 from vllmlint.facts.hardware import hardware_table
@@ -28,6 +27,7 @@ from vllmlint.hardware.profile import (
 )
 from vllmlint.hardware.taints import adds_resource_tolerations
 from vllmlint.kube.node import Node
+from vllmlint.record import replace
 
 _MIG_STRATEGY = "nvidia.com/mig.strategy"
 _SHARING = "nvidia.com/gpu.sharing-strategy"

@@ -10,13 +10,14 @@ from vllmlint.kube.objects import KubeObject
 from vllmlint.manifest.nodes import Mapping as MappingNode
 from vllmlint.manifest.nodes import Node, Scalar
 from vllmlint.record import record
+from vllmlint.regex import regex
 
 EnvSource = Literal["value", "secret", "configmap", "field", "resource", "unknown"]
 
 #: kubelet's expansion: `$$` is a dollar sign, `$(NAME)` a reference up to the next `)`, anything else stays.
-_REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
+_REFERENCE = regex(r"\$(?:\$|\(([^)]*)\))")
 #: Behind the last `)` no reference can end.
-_DOLLARS = re.compile(r"\$\$")
+_DOLLARS = regex(r"\$\$")
 
 #: Stands in a text for a variable whose value is not known; no real text can hold it.
 UNKNOWN_MARK: Final = "\0"

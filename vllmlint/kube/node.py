@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from fractions import Fraction
 from typing import Any, TypeAlias
 
 from vllmlint.kube.quantity import exact_quantity
-from vllmlint.record import record
+from vllmlint.record import record, replace
 
 #: An exact amount of a resource: bytes, cores, devices.
 Amount: TypeAlias = int | Fraction

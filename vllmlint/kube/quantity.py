@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from vllmlint.regex import regex
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
 # apimachinery pkg/api/resource: binary suffixes, decimal suffixes, or a decimal exponent
-_QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]+)|([numkMGTPE]|[KMGTPE]i)?)\Z")
+_QUANTITY = regex(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]+)|([numkMGTPE]|[KMGTPE]i)?)\Z")
 #: A quantity beyond 64 bits is cut to them.
 _LARGEST = 2**63 - 1
 #: Numbers with more digits are read as floats: they are beyond 64 bits with any suffix.

@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from vllmlint.lint.selection import Selection
 from vllmlint.manifest.reader import SourceFile
 from vllmlint.manifest.routes import format_route, route_of
 from vllmlint.manifest.text import Place
+from vllmlint.record import mutable
 from vllmlint.rulebook import Rule, find_rule
 from vllmlint.serving.server import Server
 from vllmlint.severity import Severity
@@ -30,7 +31,7 @@ Subject = SourceFile | KubeObject | Workload | Server
 RULE_FAILED = "rule-failed"
 
 
-@dataclass(slots=True)
+@mutable
 class Hit:
     """A finding with the rule that made it and the subject it is about."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from vllmlint.kube.pods import Workload
@@ -10,11 +9,12 @@ from vllmlint.lint.result import LostInput
 from vllmlint.manifest.nodes import Mapping, Node, Scalar
 from vllmlint.manifest.nodes import Sequence as SequenceNode
 from vllmlint.manifest.text import Place
+from vllmlint.regex import regex
 from vllmlint.serving.server import Server
 from vllmlint.world import FileFacts, World
 
 #: What envsubst, Flux or a template engine has still to fill in.
-_PLACEHOLDER = re.compile(r"\$\{[^}]*\}|\{\{.*?\}\}")
+_PLACEHOLDER = regex(r"\$\{[^}]*\}|\{\{.*?\}\}")
 #: Fields whose `${…}` the shell or the program reads, or that are spoken of elsewhere.
 _FREE_TEXT = frozenset({"args", "command", "env", "image", "annotations", "exec"})
 

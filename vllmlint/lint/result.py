@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vllmlint.finding import Finding
 from vllmlint.manifest.text import Place, Position
-from vllmlint.record import record
+from vllmlint.record import mutable, record
 from vllmlint.severity import Confidence, Severity
 
 
@@ -90,7 +90,7 @@ class SkippedDocument:
     reason: str
 
 
-@dataclass(slots=True)
+@mutable
 class RunResult:
     """Everything one `check` run has to say.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from difflib import get_close_matches
 
 from vllmlint.contract.globs import matches_glob
@@ -15,6 +15,7 @@ from vllmlint.contract.settings import (
     RuleSettings,
     SeveritySetting,
 )
+from vllmlint.record import mutable
 from vllmlint.rulebook import Rule, all_rules, find_rule, sections
 from vllmlint.severity import Severity
 from vllmlint.world import ContractView
@@ -46,7 +47,7 @@ def check_selectors(selectors: Iterable[str]) -> None:
         raise SelectionError(f"no rule or section {selector!r}{hint}")
 
 
-@dataclass(slots=True)
+@mutable
 class Selection:
     """The selectors of the command line; None for `select` leaves the choice to the contract.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from vllmlint.kube.objects import KubeObject
@@ -13,19 +13,21 @@ from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence
 from vllmlint.manifest.reader import SourceFile
 from vllmlint.manifest.text import Place
+from vllmlint.record import mutable
+from vllmlint.regex import regex
 from vllmlint.rulebook import Rule, find_rule
 
 ANNOTATION_PREFIX = "ignore.vllmlint.dev/"
 _MARK = "vllmlint:"
-_COMMENT = re.compile(
+_COMMENT = regex(
     r"#\s*vllmlint:\s*(?P<scope>ignore(?:-file)?)\s*(?:\[(?P<rules>[^\]\n]*)\])?(?P<reason>[^\n]*)"
 )
-_UNTIL = re.compile(r"\buntil\s*=\s*([^\s,;]+)")
+_UNTIL = regex(r"\buntil\s*=\s*([^\s,;]+)")
 #: Problems for which a document, or the whole file, is not linted.
 _UNREAD = frozenset({"document-unparsable", "limit-exceeded"})
 
 
-@dataclass(slots=True)
+@mutable
 class Ignore:
     """One ignore of one rule.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from sys import intern
 from typing import Any
 
@@ -16,6 +15,8 @@ from vllmlint.manifest import limits
 from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence
 from vllmlint.manifest.problem import Problem
 from vllmlint.manifest.text import Place, SourceText
+from vllmlint.record import mutable
+from vllmlint.regex import regex
 
 #: What `_Composer.resolve` answers: the node carries no tag of its own.
 _UNTAGGED = ""
@@ -25,7 +26,7 @@ _SUSPICIOUS_OPENINGS = limits.MAX_DEPTH
 #: What libyaml 0.2.6 and newer says of 1000 levels and more.
 _LIBYAML_TOO_DEEP = "exceeded maximum nesting depth"
 #: One more level on the same line: `- - x`, `? - x`.
-_NESTED_ON_LINE = re.compile(r"[-?:][ \t]+(?=[-?](?:[ \t\r\n]|\Z))")
+_NESTED_ON_LINE = regex(r"[-?:][ \t]+(?=[-?](?:[ \t\r\n]|\Z))")
 
 
 class _Composer(CParser):
@@ -50,7 +51,7 @@ class DocumentError(Exception):
         self.help = help_text
 
 
-@dataclass(slots=True)
+@mutable
 class Composed:
     """The documents of one chunk (nearly always one) and what was odd about them."""
 

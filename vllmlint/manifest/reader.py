@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from yaml.error import MarkedYAMLError, YAMLError
 from yaml.reader import ReaderError
@@ -15,21 +15,22 @@ from vllmlint.manifest.compose import Composed, DocumentError, compose_document
 from vllmlint.manifest.nodes import Node
 from vllmlint.manifest.problem import Problem
 from vllmlint.manifest.text import BOM_BYTES, Place, SourceText
-from vllmlint.record import record
+from vllmlint.record import mutable, record
+from vllmlint.regex import regex
 
 #: A document marker: alone at the start of a line it ends a document wherever it stands.
-_MARKER = re.compile(r"^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)", re.MULTILINE)
+_MARKER = regex(r"^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)", re.MULTILINE)
 #: Only directives and comments: belongs to the document that follows.
-_NO_CONTENT = re.compile(r"(?:[ \t\r]*(?:[#%][^\n]*)?(?:\n|\Z))*\Z")
+_NO_CONTENT = regex(r"(?:[ \t\r]*(?:[#%][^\n]*)?(?:\n|\Z))*\Z")
 #: Actions that only Helm's (or another Go) template engine gives a meaning to.
-_HELM_ACTION = re.compile(
+_HELM_ACTION = regex(
     r"\{\{-?\s*(?:/\*|\$(?!(?:labels|externalLabels|value)\b)|\.(?:Values|Release|Chart|Files|Capabilities|Template)\b|"
     r"(?:include|template|tpl|toYaml|if|else|end|range|with|define|block|fail|required|default|printf|quote)\b)"
 )
-_JINJA_STATEMENT = re.compile(r"^[ \t]*\{%-?\s", re.MULTILINE)
+_JINJA_STATEMENT = regex(r"^[ \t]*\{%-?\s", re.MULTILINE)
 
 
-@dataclass(slots=True)
+@mutable
 class Document:
     """One YAML document: `index` counts from 0 in its file; `place` is all its text."""
 
@@ -47,7 +48,7 @@ class Skipped:
     reason: str
 
 
-@dataclass(slots=True)
+@mutable
 class SourceFile:
     """One file as it was read: its documents, what was wrong, what was skipped and why.
 

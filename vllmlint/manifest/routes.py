@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 
 from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence, Step
 from vllmlint.manifest.text import Place
+from vllmlint.regex import regex
 
-_SIMPLE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+_SIMPLE_KEY = regex(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 
 
 def route_of(root: Node, place: Place) -> tuple[Step, ...]:

@@ -11,23 +11,25 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from vllmlint.regex import regex
+
 #: libyaml counts the Unicode line separators of YAML 1.1 as line breaks.
 _BREAKS = "\n\r\x85\u2028\u2029"
 #: The breaks that stay what they are; libyaml turns every other one into a line feed.
 _KEPT_BREAKS = "\u2028\u2029"
 
-_BREAK = re.compile(rf"\r\n|[{_BREAKS}]")
-_GAP = re.compile(rf"[ \t{_BREAKS}]+")
-_LINE = re.compile(rf"[^{_BREAKS}]*")
-_SPACES = re.compile(r" *")
-_PROPERTIES = re.compile(rf"(?:[ \t{_BREAKS}]+|#[^{_BREAKS}]*|&[0-9A-Za-z_-]*|![^ \t{_BREAKS}]*)+")
-_HEADER = re.compile(rf"[|>]([-+0-9]*)[^{_BREAKS}]*(?:\r\n|[{_BREAKS}])?")
+_BREAK = regex(rf"\r\n|[{_BREAKS}]")
+_GAP = regex(rf"[ \t{_BREAKS}]+")
+_LINE = regex(rf"[^{_BREAKS}]*")
+_SPACES = regex(r" *")
+_PROPERTIES = regex(rf"(?:[ \t{_BREAKS}]+|#[^{_BREAKS}]*|&[0-9A-Za-z_-]*|![^ \t{_BREAKS}]*)+")
+_HEADER = regex(rf"[|>]([-+0-9]*)[^{_BREAKS}]*(?:\r\n|[{_BREAKS}])?")
 
-_PLAIN_TEXT = re.compile(rf"[^ \t{_BREAKS}]+")
-_SINGLE_TEXT = re.compile(rf"[^' \t{_BREAKS}]+")
-_DOUBLE_TEXT = re.compile(rf'[^"\\ \t{_BREAKS}]+')
-_CODE_POINT = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8}))")
-_CONTINUATION = re.compile(rf"\\(?:\r\n|[{_BREAKS}])[ \t{_BREAKS}]*")
+_PLAIN_TEXT = regex(rf"[^ \t{_BREAKS}]+")
+_SINGLE_TEXT = regex(rf"[^' \t{_BREAKS}]+")
+_DOUBLE_TEXT = regex(rf'[^"\\ \t{_BREAKS}]+')
+_CODE_POINT = regex(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8}))")
+_CONTINUATION = regex(rf"\\(?:\r\n|[{_BREAKS}])[ \t{_BREAKS}]*")
 _LAST_CODE_POINT = 0x10FFFF
 
 _ESCAPES = {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import TypeAlias
+
+from vllmlint.regex import regex
 
 #: What an untagged plain scalar can stand for.
 Plain: TypeAlias = str | int | float | bool | None
@@ -24,17 +25,17 @@ _STARTS_NUMBER = frozenset("+-.0123456789")
 #: Up to this many digits a number is sure to fit 64 bits.
 _SHORT = 18
 
-_BINARY = re.compile(r"([-+]?)0[bB]([01]+)")
+_BINARY = regex(r"([-+]?)0[bB]([01]+)")
 #: goyaml cuts a `0b` prefix off by itself when Go refuses the number, so a sign may follow the prefix.
-_SIGNED_BINARY = re.compile(r"0b([-+])([01]+)")
-_OCTAL = re.compile(r"([-+]?)0[oO]?([0-7]+)")
-_DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
-_HEXADECIMAL = re.compile(r"([-+]?)0[xX]([0-9a-fA-F]+)")
+_SIGNED_BINARY = regex(r"0b([-+])([01]+)")
+_OCTAL = regex(r"([-+]?)0[oO]?([0-7]+)")
+_DECIMAL = regex(r"[-+]?(?:0|[1-9][0-9]*)")
+_HEXADECIMAL = regex(r"([-+]?)0[xX]([0-9a-fA-F]+)")
 _PREFIXED = ((_OCTAL, 8), (_HEXADECIMAL, 16), (_BINARY, 2), (_SIGNED_BINARY, 2))
 
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_FLOAT = regex(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 #: What Go's ParseFloat takes after a leading dot: underscores only between digits.
-_DOTTED_FLOAT = re.compile(r"\.[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+(?:_[0-9]+)*)?")
+_DOTTED_FLOAT = regex(r"\.[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+(?:_[0-9]+)*)?")
 
 
 def resolve_plain(text: str) -> Plain:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from vllmlint.record import record
+from vllmlint.record import record, replace
 
 #: vLLM's spec classes, without the word `Spec`.
 SpecKind = Literal[
@@ -79,8 +79,7 @@ class CacheSpec:
 
     def changed(self, **changes: object) -> CacheSpec:
         """A copy with some fields replaced."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return CacheSpec(**{**fields, **changes})
+        return replace(self, **changes)
 
 
 @record

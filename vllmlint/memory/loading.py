@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from vllmlint.engine.config import EngineConfig
 from vllmlint.memory.band import Band, Term
 from vllmlint.memory.quantized import is_online
 from vllmlint.memory.tensors import EXPERTS, LINEAR, stage_tensors
 from vllmlint.memory.weights import weight_terms, weight_total
+from vllmlint.record import replace
 
 GIB = 1 << 30
 #: From here on an online method quantises each layer as soon as it is loaded (about 0.12 by vllm-memory.md

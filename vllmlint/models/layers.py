@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from vllmlint.models.architecture import ModelArchitecture
 from vllmlint.models.states import State, state_of
-from vllmlint.record import record
+from vllmlint.record import record, replace
 
 #: `full`, `sliding` and `chunked` keep keys and values a head, `mla` one latent vector a token, `indexer`
 #: the keys of a sparse indexer, `state` a recurrent state; the `v4_` kinds are DeepSeek-V4's caches.
@@ -114,8 +114,7 @@ class CacheLayer:
 
     def at(self, index: int) -> CacheLayer:
         """The same cache in another decoder layer."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return CacheLayer(**{**fields, "index": index})
+        return replace(self, index=index)
 
 
 @record

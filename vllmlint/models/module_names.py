@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Literal
 
+from vllmlint.regex import regex
+
 #: How a method reads its list of modules to leave alone. `exact`: the full name, or that of a module it
 #: lies in; `substring`: anywhere in the name (AWQ, bitsandbytes); `wildcard`: `*` and the full name
 #: (ModelOpt); `regex`: `re:` patterns beside full names (compressed-tensors, Quark); `gptq`: every entry is
@@ -17,12 +19,12 @@ NameMatching = Literal["exact", "substring", "wildcard", "regex", "gptq"]
 #: multimodal and vLLM's own model, and configs use any of them.
 _PREFIXES = ("", "model.", "language_model.model.", "model.language_model.", "backbone.", "transformer.")
 _LONGEST_FIRST = sorted(_PREFIXES, key=len, reverse=True)
-_LAYER = re.compile(r"(layers|blocks|h)\.(\d+)(?=\.|\*|$)")
+_LAYER = regex(r"(layers|blocks|h)\.(\d+)(?=\.|\*|$)")
 #: An entry that names a whole layer stands for that layer alone, however much of the list is known.
-_WHOLE_LAYER = re.compile(r"(layers|blocks|h)\.(\d+)[.*]*$")
+_WHOLE_LAYER = regex(r"(layers|blocks|h)\.(\d+)[.*]*$")
 #: A truncated list that names one kind of token mixer is taken to mean the other as well: such lists count
 #: enough entries for both (Qwen3.5-122B-A10B-NVFP4: 148 entries, 36 linear_attn and 12 self_attn layers).
-_MIXER = re.compile(r"\b(linear_attn|self_attn)\b")
+_MIXER = regex(r"\b(linear_attn|self_attn)\b")
 
 
 class NameList:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-_LAYER = re.compile(r"(?<=\blayers\.|\bblocks\.)\d+")
-_EXPERT = re.compile(r"(?<=\.experts\.)\d+\..*")
+from vllmlint.regex import regex
+
+_LAYER = regex(r"(?<=\blayers\.|\bblocks\.)\d+")
+_EXPERT = regex(r"(?<=\.experts\.)\d+\..*")
 
 
 def packed_names(names: Iterable[str]) -> dict[str, Any]:

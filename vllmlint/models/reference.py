@@ -6,21 +6,20 @@ import re
 from typing import Literal
 
 from vllmlint.record import record
+from vllmlint.regex import regex
 
 ReferenceKind = Literal["hub", "path", "url", "unknown"]
 
 #: Where the hub answers, and the prefixes that tools write before a hub id (KServe, Dynamo, llm-d: `hf://`).
-_HUB_PREFIX = re.compile(
-    r"(?:hf://|https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|(?:huggingface\.co|hf\.co)/)"
-)
+_HUB_PREFIX = regex(r"(?:hf://|https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|(?:huggingface\.co|hf\.co)/)")
 #: Pages of a hub repository: `org/name/tree/REVISION`, `/blob/REVISION/config.json`.
-_HUB_PAGE = re.compile(r"(?:tree|blob|resolve|raw|commit)/([^/?#]+)")
+_HUB_PAGE = regex(r"(?:tree|blob|resolve|raw|commit)/([^/?#]+)")
 _NAME = r"[A-Za-z0-9][\w.-]*"
-_HUB_ID = re.compile(rf"({_NAME}(?:/{_NAME})?)(?:[@:]([\w./-]+))?\Z")
+_HUB_ID = regex(rf"({_NAME}(?:/{_NAME})?)(?:[@:]([\w./-]+))?\Z")
 #: The hub cache's directory of a repository: `models--org--name/snapshots/COMMIT`.
-_CACHE = re.compile(rf"(?:\A|/)models--({_NAME}?)(?:--({_NAME}))?(?:/snapshots/([0-9a-f]{{7,40}}))?(?:/|\Z)")
+_CACHE = regex(rf"(?:\A|/)models--({_NAME}?)(?:--({_NAME}))?(?:/snapshots/([0-9a-f]{{7,40}}))?(?:/|\Z)")
 #: A commit of a repository, whole or shortened, as opposed to a branch or a tag.
-_COMMIT = re.compile(r"[0-9a-f]{7,40}\Z")
+_COMMIT = regex(r"[0-9a-f]{7,40}\Z")
 
 
 @record

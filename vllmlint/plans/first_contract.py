@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 
 from vllmlint.facts.images import is_official
 from vllmlint.hardware.profile import NodeProfile
 from vllmlint.kube.pods import Workload
+from vllmlint.regex import regex
 from vllmlint.serving.server import Server
 from vllmlint.world import World
 
-_NAME = re.compile(r"[^A-Za-z0-9]+")
+_NAME = regex(r"[^A-Za-z0-9]+")
 #: What a first contract asks every server to state: the settings that decide whether it fits and starts.
 _REQUIRED = ("model", "revision", "tensor-parallel-size", "max-model-len")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 
 from vllmlint.hardware.gpu import Gpu
 from vllmlint.hardware.labels import candidates_of
 from vllmlint.hardware.profile import NodeProfile
 from vllmlint.plans.place import Placement, place_on, placement_of, wanted_labels
-from vllmlint.record import record
+from vllmlint.record import record, replace
 from vllmlint.serving.server import Server
 from vllmlint.severity import Confidence
 from vllmlint.world import World
@@ -33,8 +32,8 @@ class Candidate:
         """The same with another total memory, in GiB."""
         if self.gpu is None:
             return self
-        gpu = dataclasses.replace(self.gpu, memory_gib=memory_gib, memory_certainty="stated")
-        return dataclasses.replace(self, gpu=gpu)
+        gpu = replace(self.gpu, memory_gib=memory_gib, memory_certainty="stated")
+        return replace(self, gpu=gpu)
 
 
 def gpus_of_server(server: Server, world: World) -> tuple[Candidate, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from vllmlint.plans.fit import FitPlan
 from vllmlint.plans.fit_model import KnownModel
 from vllmlint.plans.fit_subject import FitSubject
 from vllmlint.plans.startup_log import StartupLog
-from vllmlint.record import record
+from vllmlint.record import record, replace
 from vllmlint.serving.release import known_releases
 
 #: Arguments of a log that say what is served and where, not how.
@@ -80,7 +79,7 @@ def gpu_of_log(gpus: Sequence[Gpu], log: StartupLog) -> Gpu:
     if total is None:
         return gpus[0]
     nearest = min(gpus, key=lambda gpu: abs((gpu.memory_gib or 0.0) - total))
-    return dataclasses.replace(nearest, memory_gib=total, memory_certainty="measured")
+    return replace(nearest, memory_gib=total, memory_certainty="measured")
 
 
 def compared(plan: FitPlan, log: StartupLog) -> list[Compared]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from vllmlint.plans.fit import FitPlan, plan_subject
 from vllmlint.plans.fit_candidates import Candidate, gpus_of_server
 from vllmlint.plans.fit_model import model_of_server
 from vllmlint.plans.fit_subject import FitSubject, subject_of_server
+from vllmlint.record import replace
 from vllmlint.serving.release import Release
 from vllmlint.serving.server import Server
 from vllmlint.world import World
@@ -56,7 +56,7 @@ def subject_in(
 
 def _planned(subject: FitSubject, candidate: Candidate) -> FitPlan:
     if candidate.assumption:
-        subject = dataclasses.replace(
+        subject = replace(
             subject,
             assumptions=(*subject.assumptions, candidate.assumption),
             confidence=at_most(subject.confidence, candidate.confidence),

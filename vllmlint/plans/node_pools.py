@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
@@ -14,6 +13,7 @@ from vllmlint.hardware.real_nodes import POOL_KEYS
 from vllmlint.hardware.taints import known_taints
 from vllmlint.kube.node import Amount, Taint
 from vllmlint.record import record
+from vllmlint.regex import regex
 
 #: Labels that pods choose nodes by, besides those that name a GPU or the pool.
 _CHOSEN_BY = frozenset(
@@ -33,9 +33,9 @@ _CHOSEN_BY = frozenset(
     }
 )
 #: Labels of features and of components that nobody chooses nodes by.
-_NOISE = re.compile(r"(^|\.)(kubernetes\.io|k8s\.io|nvidia\.com|amd\.com|intel\.com|node\.openshift\.io)/")
-_NAME = re.compile(r"[^A-Za-z0-9]+")
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9./_-]*\Z")
+_NOISE = regex(r"(^|\.)(kubernetes\.io|k8s\.io|nvidia\.com|amd\.com|intel\.com|node\.openshift\.io)/")
+_NAME = regex(r"[^A-Za-z0-9]+")
+_PLAIN = regex(r"[A-Za-z][A-Za-z0-9./_-]*\Z")
 #: Plain words that YAML reads as something else.
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 _MIB = 2**20

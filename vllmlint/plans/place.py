@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
 from vllmlint.contract.pools import contract_profiles
@@ -19,7 +18,7 @@ from vllmlint.kube.scheduling.records import Answer, Pod, Reason
 from vllmlint.manifest.text import Place
 from vllmlint.plans.place_objects import devices_of, storage_of
 from vllmlint.plans.place_pod import completed_by_others, field_place, pod_data, pod_of
-from vllmlint.record import record
+from vllmlint.record import record, replace
 from vllmlint.world import World
 
 Origin = Literal["nodes-file", "contract", "platform", "nothing"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from vllmlint.kube.plain_data import plain_data
@@ -11,6 +10,7 @@ from vllmlint.kube.pods import Workload
 from vllmlint.kube.scheduling.cluster import Devices
 from vllmlint.kube.scheduling.records import Pod
 from vllmlint.kube.scheduling.volumes import Storage
+from vllmlint.record import replace
 from vllmlint.world import World
 
 

@@ -18,75 +18,76 @@ from vllmlint.plans.startup_log_settings import (
     resolved_limits,
 )
 from vllmlint.record import record
+from vllmlint.regex import regex
 from vllmlint.serving.release import Release
 
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
 _COUNT = r"(\d[\d,]*)"
 _GIB = _NUMBER + r"\s*Gi?B"
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_ANSI = regex(r"\x1b\[[0-9;]*m")
 #: Quantity -> the shapes of the line that states it, newest first.
 LINES: dict[str, tuple[re.Pattern[str], ...]] = {
     # "Model loading took" since 0.8.0; "Loading model weights took 7.9692 GB" in 0.6 and 0.7
     "weights_gib": (
-        re.compile(rf"Model loading took {_GIB}"),
-        re.compile(rf"Loading model weights took {_GIB}"),
-        re.compile(rf"Actual usage is {_GIB} for weight"),
-        re.compile(rf"model weights take\s+{_GIB}"),
+        regex(rf"Model loading took {_GIB}"),
+        regex(rf"Loading model weights took {_GIB}"),
+        regex(rf"Actual usage is {_GIB} for weight"),
+        regex(rf"model weights take\s+{_GIB}"),
     ),
     # V0 line of 0.6.5 to 0.10; the debug line of V1 0.10.1 to 0.26; consumed memory since 0.27
     "activation_gib": (
-        re.compile(rf"{_GIB} for peak activation"),
-        re.compile(rf"PyTorch activation peak memory(?: takes)?\s+{_GIB}"),
+        regex(rf"{_GIB} for peak activation"),
+        regex(rf"PyTorch activation peak memory(?: takes)?\s+{_GIB}"),
     ),
     "non_torch_gib": (
-        re.compile(rf"{_GIB} for non-torch memory"),
-        re.compile(rf"non_torch_memory(?: takes)?[\s=]+{_GIB}"),
+        regex(rf"{_GIB} for non-torch memory"),
+        regex(rf"non_torch_memory(?: takes)?[\s=]+{_GIB}"),
     ),
     # 0.6.0 to 0.6.4 print torch's whole peak, weights included
-    "torch_peak_gib": (re.compile(rf"peak_torch_memory={_GIB}"),),
-    "consumed_gib": (re.compile(rf"Actual usage is {_GIB} for consumed memory"),),
+    "torch_peak_gib": (regex(rf"peak_torch_memory={_GIB}"),),
+    "consumed_gib": (regex(rf"Actual usage is {_GIB} for consumed memory"),),
     "kv_gib": (
-        re.compile(rf"Available KV cache memory: {_GIB}"),
-        re.compile(rf"memory reserved for KV Cache is {_GIB}"),
-        re.compile(rf"(?:available_kv_cache_memory\s+|kv_cache_size=){_GIB}"),
-        re.compile(rf"Current kv cache memory in use is {_GIB}"),
+        regex(rf"Available KV cache memory: {_GIB}"),
+        regex(rf"memory reserved for KV Cache is {_GIB}"),
+        regex(rf"(?:available_kv_cache_memory\s+|kv_cache_size=){_GIB}"),
+        regex(rf"Current kv cache memory in use is {_GIB}"),
     ),
     # the usage line of 0.10.1 to 0.11.0 gives the cache in bytes
-    "kv_bytes": (re.compile(r"Current kv cache memory in use is (\d+) bytes"),),
-    "kv_tokens": (re.compile(rf"(?:GPU|CUDA|GPU \+ host) KV cache size: {_COUNT} tokens"),),
-    "gpu_blocks": (re.compile(rf"# (?:GPU|CUDA|cuda) blocks: {_COUNT}"),),
-    "max_concurrency": (re.compile(rf"Maximum concurrency for {_COUNT} tokens per request: {_NUMBER}x"),),
+    "kv_bytes": (regex(r"Current kv cache memory in use is (\d+) bytes"),),
+    "kv_tokens": (regex(rf"(?:GPU|CUDA|GPU \+ host) KV cache size: {_COUNT} tokens"),),
+    "gpu_blocks": (regex(rf"# (?:GPU|CUDA|cuda) blocks: {_COUNT}"),),
+    "max_concurrency": (regex(rf"Maximum concurrency for {_COUNT} tokens per request: {_NUMBER}x"),),
     "graph_estimate_gib": (
-        re.compile(rf"Estimated CUDA graph memory: {_GIB}"),
-        re.compile(rf"CUDA graph pool memory: .*?{_GIB} \(estimated\)"),
+        regex(rf"Estimated CUDA graph memory: {_GIB}"),
+        regex(rf"CUDA graph pool memory: .*?{_GIB} \(estimated\)"),
     ),
     # "Graph capturing finished in 12 secs." says no amount before 0.6.4
     "graph_gib": (
-        re.compile(rf"Graph capturing finished in [\d.]+ secs, took {_GIB}"),
-        re.compile(rf"{_GIB} for CUDAGraph memory"),
-        re.compile(rf"CUDA graph pool memory: {_GIB} \(actual\)"),
+        regex(rf"Graph capturing finished in [\d.]+ secs, took {_GIB}"),
+        regex(rf"{_GIB} for CUDAGraph memory"),
+        regex(rf"CUDA graph pool memory: {_GIB} \(actual\)"),
     ),
     "total_gib": (
-        re.compile(rf"total_gpu_memory[\s(=]+{_GIB}"),
-        re.compile(rf"Free memory on device\s*\S*\s*\({_NUMBER}/{_NUMBER} GiB\)"),
-        re.compile(rf"total_memory={_GIB}"),
+        regex(rf"total_gpu_memory[\s(=]+{_GIB}"),
+        regex(rf"Free memory on device\s*\S*\s*\({_NUMBER}/{_NUMBER} GiB\)"),
+        regex(rf"total_memory={_GIB}"),
     ),
     "free_gib": (
-        re.compile(rf"Free memory on device\s*\S*\s*\({_NUMBER}/"),
-        re.compile(rf"worker init memory snapshot: .*?free_memory={_GIB}"),
+        regex(rf"Free memory on device\s*\S*\s*\({_NUMBER}/"),
+        regex(rf"worker init memory snapshot: .*?free_memory={_GIB}"),
     ),
     "utilization": (
-        re.compile(rf"gpu_memory_utilization[\s(=]+{_NUMBER}"),
-        re.compile(rf"[Dd]esired GPU memory utilization (?:is )?\({_NUMBER},"),
-        re.compile(rf"current --gpu-memory-utilization={_NUMBER}"),
+        regex(rf"gpu_memory_utilization[\s(=]+{_NUMBER}"),
+        regex(rf"[Dd]esired GPU memory utilization (?:is )?\({_NUMBER},"),
+        regex(rf"current --gpu-memory-utilization={_NUMBER}"),
     ),
-    "block_size": (re.compile(r"Setting attention block size to (\d+) tokens"),),
+    "block_size": (regex(r"Setting attention block size to (\d+) tokens"),),
 }
 #: Failures, most telling first: kind, shape of the message.
 _FAILURES: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "kv-too-small",
-        re.compile(
+        regex(
             rf"To serve at least one request with the models?'s max seq len\s+\({_COUNT}\),\s+\({_GIB} KV\s+"
             rf"cache is needed, which is larger than the available KV cache\s+memory \({_GIB}\)"
             r"(?:.*?estimated maximum model length is (\d+))?"
@@ -94,38 +95,38 @@ _FAILURES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     (
         "kv-too-small",
-        re.compile(
+        regex(
             rf"max seq len \({_COUNT}\) is larger than the maximum number of tokens that can be stored in "
             rf"KV cache \({_COUNT}\)"
         ),
     ),
-    ("no-kv-memory", re.compile(r"No available memory for the cache blocks")),
-    ("no-kv-memory", re.compile(r"Cannot auto-fit max_model_len")),
+    ("no-kv-memory", regex(r"No available memory for the cache blocks")),
+    ("no-kv-memory", regex(r"Cannot auto-fit max_model_len")),
     (
         "free-memory",
-        re.compile(rf"Free memory on device\s*\S*\s*\({_NUMBER}/{_NUMBER} GiB\) on startup\s+is less than"),
+        regex(rf"Free memory on device\s*\S*\s*\({_NUMBER}/{_NUMBER} GiB\) on startup\s+is less than"),
     ),
     (
         "out-of-memory",
-        re.compile(r"(?:CUDA|HIP) out of memory\.? Tried to allocate (\d+(?:\.\d+)?) ([MG]iB)"),
+        regex(r"(?:CUDA|HIP) out of memory\.? Tried to allocate (\d+(?:\.\d+)?) ([MG]iB)"),
     ),
-    ("out-of-memory", re.compile(r"CUDA error: out of memory|cudaErrorMemoryAllocation|OutOfMemoryError")),
+    ("out-of-memory", regex(r"CUDA error: out of memory|cudaErrorMemoryAllocation|OutOfMemoryError")),
 )
 _RELEASES = (
-    re.compile(r"Initializing an? (?:V[01] )?LLM engine \(v([^)\s]+)\)"),
-    re.compile(r"vLLM (?:API )?server version (v?\d[^\s,]*)"),
-    re.compile(r"(?<!\w)version (\d+\.\d+\.\d\S*)"),
-    re.compile(r"\bvLLM Version\s*:\s*(\d\S*)"),
+    regex(r"Initializing an? (?:V[01] )?LLM engine \(v([^)\s]+)\)"),
+    regex(r"vLLM (?:API )?server version (v?\d[^\s,]*)"),
+    regex(r"(?<!\w)version (\d+\.\d+\.\d\S*)"),
+    regex(r"\bvLLM Version\s*:\s*(\d\S*)"),
 )
 _BACKENDS = (
-    re.compile(r"Using (?:AttentionBackendEnum\.)?([A-Z][A-Z0-9_]+) (?:attention )?backend"),
-    re.compile(r"Using (Flash Attention|FlashInfer|Triton) backend"),
+    regex(r"Using (?:AttentionBackendEnum\.)?([A-Z][A-Z0-9_]+) (?:attention )?backend"),
+    regex(r"Using (Flash Attention|FlashInfer|Triton) backend"),
 )
 _GRAPH_PROFILING = "Profiling CUDA graph memory"
-_CAPTURING = re.compile(r"Capturing (?:CUDA graphs?|the model for CUDA ?graphs?)|Graph capturing|cudagraph")
-_LOADING = re.compile(r"Starting to load model|Loading safetensors|Loading weights")
+_CAPTURING = regex(r"Capturing (?:CUDA graphs?|the model for CUDA ?graphs?)|Graph capturing|cudagraph")
+_LOADING = regex(r"Starting to load model|Loading safetensors|Loading weights")
 #: What every line that is read has in it; a server's log is mostly other lines.
-_MARKS = re.compile(
+_MARKS = regex(
     r"LLM engine|erver version|version \d|vLLM Version|args: |█|oading|load model|weights? take|Actual usage"
     r"|KV [Cc]ache|kv_cache|_memory|blocks: |Maximum concurrency|CUDA graph|cudagraph|raph captur|Capturing"
     r"|block size|on device|emory utilization|gpu-memory-utilization|memory snapshot|backend|ax seq len"

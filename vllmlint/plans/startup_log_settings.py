@@ -7,15 +7,17 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from vllmlint.regex import regex
+
 #: Since 0.8: the arguments that differ from their defaults, as a Python dictionary.
-_NON_DEFAULT = re.compile(r"non-default args: (\{.*)")
+_NON_DEFAULT = regex(r"non-default args: (\{.*)")
 #: Until 0.8: every argument, as a Namespace.
-_NAMESPACE = re.compile(r"args: (Namespace\(.*)")
-_CONFIG_LINE = re.compile(r"Initializing an? (?:V[01] )?LLM engine.*? with config: (.*)")
-_BANNER_MODEL = re.compile(r"█\s+model\s+(\S+)\s*$|serving model (\S+)")
-_LOADING_MODEL = re.compile(r"Starting to load model (\S+?)(?:\.\.\.|\s|$)")
+_NAMESPACE = regex(r"args: (Namespace\(.*)")
+_CONFIG_LINE = regex(r"Initializing an? (?:V[01] )?LLM engine.*? with config: (.*)")
+_BANNER_MODEL = regex(r"█\s+model\s+(\S+)\s*$|serving model (\S+)")
+_LOADING_MODEL = regex(r"Starting to load model (\S+?)(?:\.\.\.|\s|$)")
 #: An object in a printed value (`<CUDAGraphMode.PIECEWISE: 1>`, `<function serve at 0x7f00>`).
-_OBJECT = re.compile(r"<([^<>'\"]*)>")
+_OBJECT = regex(r"<([^<>'\"]*)>")
 #: Names of the configuration line -> the engine setting they resolve.
 _CONFIG_NAMES = {
     "model": "model",
@@ -36,13 +38,13 @@ _CONFIG_NAMES = {
 }
 _LIMITS = {
     "max_num_batched_tokens": (
-        re.compile(r"Chunked prefill is enabled with max_num_batched_tokens=(\d+)"),
-        re.compile(r"Defaulting max_num_batched_tokens to (\d+)"),
+        regex(r"Chunked prefill is enabled with max_num_batched_tokens=(\d+)"),
+        regex(r"Defaulting max_num_batched_tokens to (\d+)"),
     ),
-    "max_num_seqs": (re.compile(r"Defaulting max_num_seqs to (\d+)"),),
+    "max_num_seqs": (regex(r"Defaulting max_num_seqs to (\d+)"),),
     "max_model_len": (
-        re.compile(r"Auto-fit max_model_len: reduced from \d+ to (\d+)"),
-        re.compile(r"Using max model len (\d+)"),
+        regex(r"Auto-fit max_model_len: reduced from \d+ to (\d+)"),
+        regex(r"Using max model len (\d+)"),
     ),
 }
 #: Arguments of the server that are no engine settings: left out of what a Namespace gives.

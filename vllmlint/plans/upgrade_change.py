@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from copy import copy
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
 from vllmlint.manifest.text import Place
-from vllmlint.record import record
+from vllmlint.record import record, replace
 from vllmlint.serving.arg_results import Setting
 from vllmlint.serving.arguments import parse_arguments
 from vllmlint.serving.detect import entrypoint_of

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from vllmlint.manifest.text import Place
 from vllmlint.plans.upgrade_change import Change, Sides, reached, shown
 from vllmlint.plans.upgrade_flag_values import value_changes
 from vllmlint.plans.upgrade_replacements import flag_replacement, refused_value_replacement
+from vllmlint.regex import regex
 from vllmlint.serving.arg_errors import ArgumentError
 from vllmlint.serving.arg_results import Setting
 from vllmlint.serving.flag_tables import flag_history, flag_table
@@ -18,7 +18,7 @@ _MODULE = "vllm.entrypoints.openai.api_server"
 #: From this release on the module prints a DeprecationWarning (vllm-command-line.md, section 1).
 _MODULE_DEPRECATED = "0.29.0"
 #: What a template engine or CI has still to fill in: every release refuses it as it stands.
-_PLACEHOLDER = re.compile(r"\$\{|\{\{")
+_PLACEHOLDER = regex(r"\$\{|\{\{")
 #: What each form of the entrypoint looks like.
 _FORMS = {"serve": "vllm serve", "module": f"python3 -m {_MODULE}"}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
@@ -13,12 +12,13 @@ from vllmlint.manifest.nodes import Sequence as SequenceNode
 from vllmlint.manifest.text import Place
 from vllmlint.plans.upgrade_change import Change, Sides, reached
 from vllmlint.record import record
+from vllmlint.regex import regex
 from vllmlint.serving.release import Release
 from vllmlint.serving.server import Server
 from vllmlint.world import World
 
 #: A series of vLLM; adapters that cannot keep the colon write an underscore.
-_SERIES = re.compile(r"(?<![A-Za-z0-9_:])(?P<prefix>vllm[:_])(?P<name>[a-z][a-z0-9_]*)")
+_SERIES = regex(r"(?<![A-Za-z0-9_:])(?P<prefix>vllm[:_])(?P<name>[a-z][a-z0-9_]*)")
 #: Kinds whose `scaleTargetRef` names what they scale.
 _SCALERS = frozenset({"HorizontalPodAutoscaler", "ScaledObject"})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from vllmlint.facts.probe_endpoints import dead_engine_answers, endpoint, guarded_prefixes
@@ -10,11 +9,12 @@ from vllmlint.kube.probes import PROBE_NAMES, Probe
 from vllmlint.manifest.nodes import Scalar
 from vllmlint.manifest.text import Place
 from vllmlint.plans.upgrade_change import Change, Sides, reached
+from vllmlint.regex import regex
 from vllmlint.serving.release import Release
 from vllmlint.serving.server import Server
 
 #: A request that an exec probe makes to its own pod.
-_LOCAL_URL = re.compile(
+_LOCAL_URL = regex(
     r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::(?P<port>\d+))?(?P<path>/[\w./-]*)"
 )
 

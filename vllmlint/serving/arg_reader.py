@@ -7,23 +7,24 @@ mistakes of a command line can be told at once.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from typing import Any, Final
 
+from vllmlint.record import mutable, replace
+from vllmlint.regex import regex
 from vllmlint.serving import arg_values
 from vllmlint.serving.arg_errors import ArgumentError, RefusedValueError, Span, about, expected, ignored
 from vllmlint.serving.arg_results import UNKNOWN, UNKNOWN_MARK, ParsedArguments, Setting
 from vllmlint.serving.arg_tokens import Token
 from vllmlint.serving.flag_tables import FlagSpec, FlagTable
 
-_NEGATIVE_NUMBER: Final = re.compile(r"-\d+|-\d*\.\d+")
+_NEGATIVE_NUMBER: Final = regex(r"-\d+|-\d*\.\d+")
 #: Kinds of a word, as in argparse's pattern strings.
 _ARGUMENT, _OPTION, _DASHES = "A", "O", "-"
 
 
-@dataclass(slots=True)
+@mutable
 class Option:
     """A word that argparse takes for an option: its flag (None if unknown) and a glued value."""
 
@@ -35,7 +36,7 @@ class Option:
     ambiguous: bool = False
 
 
-@dataclass(slots=True)
+@mutable
 class Reader:
     """One pass over the tokens; fills `output` and keeps what nothing took.
 

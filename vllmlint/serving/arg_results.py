@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Any, Final, Literal
 
-from vllmlint.record import record
+from vllmlint.record import mutable, record
 from vllmlint.serving.arg_errors import ArgumentError, Span
 from vllmlint.serving.flag_tables import Entrypoint, FlagHistory, FlagSpec, flag_table
 from vllmlint.serving.release import Release
@@ -112,7 +112,7 @@ class ConfigUse:
     expanded: bool
 
 
-@dataclass(slots=True)
+@mutable
 class ParsedArguments:
     """A command line as vLLM's parser reads it.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from vllmlint.record import mutable
 from vllmlint.serving.arg_errors import ArgumentError, Span
 from vllmlint.serving.arg_results import UNKNOWN_MARK, ConfigUse, DottedPart
 
@@ -12,7 +13,7 @@ from vllmlint.serving.arg_results import UNKNOWN_MARK, ConfigUse, DottedPart
 NOT_A_WORD: Final = -1
 
 
-@dataclass(slots=True)
+@mutable
 class Token:
     """One word as argparse will see it.
 
@@ -43,7 +44,7 @@ class Token:
         return start, start + len(self.text) - offset
 
 
-@dataclass(slots=True)
+@mutable
 class Prepared:
     """The tokens for argparse, and what was found on the way.
 

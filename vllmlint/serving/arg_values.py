@@ -8,11 +8,12 @@ import math
 import re
 from typing import Any, Final
 
+from vllmlint.regex import regex
 from vllmlint.serving.arg_config_objects import check_object
 from vllmlint.serving.arg_errors import RefusedValueError, choose
 from vllmlint.serving.flag_tables import FlagSpec, FlagTable
 
-_HUMAN: Final = re.compile(r"(\d+(?:\.\d+)?)([kKmMgGtT])")
+_HUMAN: Final = regex(r"(\d+(?:\.\d+)?)([kKmMgGtT])")
 _FACTORS: Final = {
     "k": 10**3,
     "m": 10**6,
@@ -23,9 +24,9 @@ _FACTORS: Final = {
     "G": 2**30,
     "T": 2**40,
 }
-_OBJECT: Final = re.compile(r"(?s)\s*{.*}\s*")
+_OBJECT: Final = regex(r"(?s)\s*{.*}\s*")
 #: A bare `80g` in JSON text, between the strings.
-_BARE_HUMAN: Final = re.compile(r'("(?:[^"\\]|\\.)*")|(?<![\w.])(\d+(?:\.\d+)?[kKmMgGtT])(?![\w.])')
+_BARE_HUMAN: Final = regex(r'("(?:[^"\\]|\\.)*")|(?<![\w.])(\d+(?:\.\d+)?[kKmMgGtT])(?![\w.])')
 
 
 def human_int(text: str, tera: bool = True) -> int:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
+from vllmlint.record import replace
+from vllmlint.regex import regex
 from vllmlint.serving.arg_config_file import ConfigReader, pull_config
 from vllmlint.serving.arg_errors import ArgumentError, RefusedValueError, Span
 from vllmlint.serving.arg_results import UNKNOWN, UNKNOWN_MARK, DottedPart
@@ -20,10 +21,10 @@ from vllmlint.serving.arg_tokens import Prepared, Token
 from vllmlint.serving.arg_values import human_int
 from vllmlint.serving.flag_tables import Entrypoint, FlagTable
 
-_NEGATIVE_NUMBER: Final = re.compile(r"-\d+|-\d*\.\d+")
-_SERVED_NAME: Final = re.compile(r"--served[-_]model[-_]name(=.+)?")
-_MODEL: Final = re.compile(r"--model(=|$)")
-_MODEL_WITH_VALUE: Final = re.compile(r"--model(=.|$)", re.DOTALL)
+_NEGATIVE_NUMBER: Final = regex(r"-\d+|-\d*\.\d+")
+_SERVED_NAME: Final = regex(r"--served[-_]model[-_]name(=.+)?")
+_MODEL: Final = regex(r"--model(=|$)")
+_MODEL_WITH_VALUE: Final = regex(r"--model(=.|$)", re.DOTALL)
 _MODEL_ADVICE: Final = (
     "ValueError: With `vllm serve`, you should provide the model as a positional argument or in a config "
     "file instead of via the `--model` option."

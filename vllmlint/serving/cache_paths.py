@@ -15,6 +15,7 @@ from vllmlint.kube.env import EnvVar
 from vllmlint.manifest.nodes import Mapping as MappingNode
 from vllmlint.manifest.text import Place
 from vllmlint.record import record
+from vllmlint.regex import regex
 from vllmlint.serving.image import ImageReference
 from vllmlint.serving.server import Server
 from vllmlint.serving.value import Value
@@ -30,12 +31,10 @@ CACHE_VARIABLES = (
 #: The home directory of the user root, whom vLLM's own images run as (vLLM docker/Dockerfile: no USER).
 ROOT_HOME = "/root"
 
-_EXPANSION = re.compile(r"\$(?:(\w+)|\{([^{}]*)\})")
-_PLACEHOLDER = re.compile(r"\$|\{\{|<[A-Za-z]|\0")
+_EXPANSION = regex(r"\$(?:(\w+)|\{([^{}]*)\})")
+_PLACEHOLDER = regex(r"\$|\{\{|<[A-Za-z]|\0")
 #: Repositories whose images are known not to run as root: Red Hat's builds, vLLM's `nonroot` target.
-_OTHER_USER = re.compile(
-    r"nonroot|non-root|rootless|ubi\d|rhaiis|rhoai|modh|opendatahub|openshift", re.IGNORECASE
-)
+_OTHER_USER = regex(r"nonroot|non-root|rootless|ubi\d|rhaiis|rhoai|modh|opendatahub|openshift", re.IGNORECASE)
 _TRUE = frozenset({"1", "true", "yes", "on"})
 
 

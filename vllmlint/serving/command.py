@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from vllmlint.kube.env import EnvVar
 from vllmlint.kube.pods import Container
 from vllmlint.manifest.nodes import Scalar
-from vllmlint.record import record
+from vllmlint.record import record, replace
 from vllmlint.serving.words import Word, shell_word, word_of
 
 if TYPE_CHECKING:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from dataclasses import dataclass, field, fields
+from dataclasses import field
 from functools import cache, cached_property
 from typing import Any, Literal
 
-from vllmlint.record import record
+from vllmlint.record import mutable, names_of, record
 from vllmlint.resources import resource
 from vllmlint.serving.release import Release, nearest_table, table_index
 
 Entrypoint = Literal["serve", "module"]
 
 
-@dataclass(slots=True)
+@mutable
 class FlagSpec:
     """One flag as a release's parser declares it (meanings: the table's README).
 
@@ -95,7 +95,7 @@ class ParserBehaviour:
 
 #: The option argparse adds to every parser itself.
 _HELP = FlagSpec("--help", "help", ("-h",))
-_SPEC_FIELDS = frozenset(each.name for each in fields(FlagSpec))
+_SPEC_FIELDS = frozenset(names_of(FlagSpec))
 
 
 class FlagTable:
@@ -261,7 +261,7 @@ def flag_history(name: str) -> FlagHistory | None:
     return _history(long_name, rows.get(long_name))
 
 
-@dataclass(slots=True)
+@mutable
 class EnvSpec:
     """One environment variable as a release declares it in `vllm/envs.py`.
 
@@ -298,7 +298,7 @@ class EnvTable:
         return name in self.declared or name in self.mentioned
 
 
-_ENV_FIELDS = frozenset(each.name for each in fields(EnvSpec))
+_ENV_FIELDS = frozenset(names_of(EnvSpec))
 
 
 @cache

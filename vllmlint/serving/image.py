@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from vllmlint.manifest.nodes import Scalar
 from vllmlint.manifest.text import Place
 from vllmlint.record import record
+from vllmlint.regex import regex
 
 #: A value that a template engine, kustomize or CI has still to fill in.
-_PLACEHOLDER = re.compile(r"\$\{|\$\(|\{\{|<[A-Za-z_ -]+>|^\$[A-Z_]")
+_PLACEHOLDER = regex(r"\$\{|\$\(|\{\{|<[A-Za-z_ -]+>|^\$[A-Z_]")
 
 
 @record

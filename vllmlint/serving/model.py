@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from vllmlint.manifest.text import Place
 from vllmlint.record import record
+from vllmlint.regex import regex
 
 ModelKind = Literal["hub", "path", "url", "unknown"]
 
 #: `org/name`, and `org/name:Q4_K_M` for one file of a GGUF repository.
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*(?::[\w.-]+)?)?\Z")
-_PLACEHOLDER = re.compile(
+_HUB_ID = regex(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*(?::[\w.-]+)?)?\Z")
+_PLACEHOLDER = regex(
     r"\$\{|\$\(|\{\{|\$[A-Za-z_]|<[A-Za-z_ -]+>|\0|\b(?:__[A-Z_]+__|REPLACE_\w+|V_[A-Z_]+)\b"
 )
 

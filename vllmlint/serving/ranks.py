@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from vllmlint.manifest.text import Place
 from vllmlint.record import record
+from vllmlint.regex import regex
 from vllmlint.serving.server import GpuRequest, Server
 
 #: Devices that CUDA or HIP counts one by one, so that vLLM's world size can be held against their number.
 #: A TPU, Neuron, Gaudi or Ascend unit may hold several devices, or one process may drive several of them.
 _COUNTED_KINDS = frozenset({"cuda", "rocm"})
 #: Programs that spread one server over several pods or processes of their own.
-_SPREADERS = re.compile(r"(?<![\w./-])(?:ray|torchrun|mpirun|srun)(?![\w-])|multi-node-serving")
+_SPREADERS = regex(r"(?<![\w./-])(?:ray|torchrun|mpirun|srun)(?![\w-])|multi-node-serving")
 
 
 @record

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from dataclasses import dataclass, field
 from functools import cache
 
+from vllmlint.record import record
+from vllmlint.regex import regex
 from vllmlint.resources import resource
 
 #: `v0.10.2`, `0.8.5.post1`, `0.11.1rc3`, `0.6.3.post1-cu118`, `0.9.0.dev12+gabc`; the rest of a tag after
 #: a dash or plus names a build (CUDA version, architecture), not another release.
-_TAG = re.compile(
+_TAG = regex(
     r"v?(?P<numbers>\d{1,9}\.\d{1,9}(?:\.\d{1,9}){0,2})"
     r"(?:[._]?(?P<pre>a|b|rc|alpha|beta)[._]?(?P<pre_number>\d{0,9}))?"
     r"(?:[._]?post(?P<post>\d{1,9}))?"
@@ -25,7 +26,7 @@ _PRE_RANK = {"a": -3, "alpha": -3, "b": -2, "beta": -2, "rc": -1}
 _DEV_RANK = -4
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@record
 class Release:
     """One vLLM release; ordered as Python package versions are.
 
@@ -34,8 +35,26 @@ class Release:
     """
 
     key: tuple[int, ...]
-    text: str = field(compare=False)
-    suffix: str = field(default="", compare=False)
+    text: str
+    suffix: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        return self.key == other.key if isinstance(other, Release) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __lt__(self, other: Release) -> bool:
+        return self.key < other.key
+
+    def __le__(self, other: Release) -> bool:
+        return self.key <= other.key
+
+    def __gt__(self, other: Release) -> bool:
+        return self.key > other.key
+
+    def __ge__(self, other: Release) -> bool:
+        return self.key >= other.key
 
     @classmethod
     def parse(cls, tag: str) -> Release | None:
@@ -66,7 +85,7 @@ class Release:
 
     def at_least(self, version: str) -> bool:
         """Whether this release is `version` (such as `0.9.0`) or newer."""
-        return self >= _known(version)
+        return self.key >= _known(version).key
 
     def __str__(self) -> str:
         """The plain version."""

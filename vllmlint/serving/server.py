@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +13,7 @@ from vllmlint.kube.pods import Container, Workload
 from vllmlint.manifest.nodes import Scalar
 from vllmlint.manifest.text import Place
 from vllmlint.record import record
+from vllmlint.regex import regex
 from vllmlint.serving.arg_results import UNKNOWN, ParsedArguments, Setting, UnknownFlag
 from vllmlint.serving.arguments import parse_arguments
 from vllmlint.serving.command import GRPC_MODULE, CommandLine, Invocation, MountedFiles
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ReleaseCertainty = Literal["certain", "likely", "contract", "assumed"]
 
 #: A whole number of devices.
-_COUNT = re.compile(r"[0-9]{1,9}")
+_COUNT = regex(r"[0-9]{1,9}")
 #: vLLM's port when `--port` is not given (vllm-command-line.md, section 3).
 DEFAULT_PORT = 8000
 

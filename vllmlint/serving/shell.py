@@ -12,11 +12,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from vllmlint.record import record
+from vllmlint.record import record, replace
+from vllmlint.regex import regex
 from vllmlint.serving.shell_commands import ShellCommand
 from vllmlint.serving.shell_facts import Facts, collect
 from vllmlint.serving.shell_fields import ShellWord
@@ -39,10 +39,10 @@ _SMALL = 1 << 13
 
 # Characters of more than one byte, and blanks that are none to a shell, stand in words as a dot does. With
 # them replaced, the parser's byte offsets are offsets of characters.
-_NOT_ASCII = re.compile(r"[^\t\n -~]")
+_NOT_ASCII = regex(r"[^\t\n -~]")
 # The grammar skips an escaped blank, the shell makes it part of a word. Escapes are matched in pairs so that
 # the blank after an escaped backslash stays one.
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPE = regex(r"\\(.)", re.DOTALL)
 
 
 @record

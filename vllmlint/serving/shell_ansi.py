@@ -2,7 +2,7 @@ r"""Escapes of the shell's `$'...'` strings."""
 
 from __future__ import annotations
 
-import re
+from vllmlint.regex import regex
 
 _LETTERS = {
     "a": "\a",
@@ -19,7 +19,7 @@ _LETTERS = {
     '"': '"',
     "?": "?",
 }
-_CODE = re.compile(r"x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f]{1,8})|([0-7]{1,3})")
+_CODE = regex(r"x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f]{1,8})|([0-7]{1,3})")
 
 
 def read_escape(text: str, at: int, end: int) -> tuple[str | None, int]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vllmlint.record import record
+from vllmlint.regex import regex
 from vllmlint.serving.shell_facts import CONTINUATION, IDENTIFIER, READERS, arithmetic_names
 from vllmlint.serving.shell_fields import Field, ShellWord
 from vllmlint.serving.shell_state import Environment, Missing, State, Value
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 _MAX_ELEMENTS = 4096
-_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\[[^\]]*\])?(\+?=)")
-_BLANKS = re.compile(r"(?:[ \t\n]|\\\n)*")
+_ASSIGNMENT = regex(r"([A-Za-z_][A-Za-z0-9_]*)(\[[^\]]*\])?(\+?=)")
+_BLANKS = regex(r"(?:[ \t\n]|\\\n)*")
 
 
 @record

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from vllmlint.record import mutable
+from vllmlint.regex import regex
 from vllmlint.serving.shell_state import ScriptNames
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-CONTINUATION = re.compile(r"(?:\\\n)*")
+IDENTIFIER = regex(r"[A-Za-z_][A-Za-z0-9_]*")
+CONTINUATION = regex(r"(?:\\\n)*")
 READERS = frozenset({"getopts", "let", "mapfile", "printf", "read", "readarray"})
 """Commands that set variables named by their arguments."""
 _SUBSTITUTIONS = frozenset({"arithmetic_expansion", "command_substitution", "process_substitution"})
-_ASSIGNS = re.compile(r"(?<![=!<>])=(?!=)|\+\+|--")
-_BLANK = re.compile(r"(?:\s|\\\n|\\\Z)*")
+_ASSIGNS = regex(r"(?<![=!<>])=(?!=)|\+\+|--")
+_BLANK = regex(r"(?:\s|\\\n|\\\Z)*")
 
 
-@dataclass(slots=True)
+@mutable
 class Facts:
     """What the pass finds."""
 

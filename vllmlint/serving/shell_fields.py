@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
-from vllmlint.record import record
+from vllmlint.record import mutable, record
 
 BLANKS = " \t\n"
 """Characters that part words."""
@@ -39,7 +39,7 @@ class ShellWord:
         return self.start, self.end
 
 
-@dataclass(slots=True)
+@mutable
 class Field:
     """A word in the making."""
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TypeAlias
+
+from vllmlint.record import mutable
 
 
 class Missing(Enum):
@@ -35,7 +37,7 @@ _RUNTIME_PREFIXES = ("CUDA_", "KUBERNETES_", "LWS_", "NVIDIA_")
 _RUNTIME_SUFFIXES = ("_SERVICE_HOST", "_SERVICE_PORT")
 
 
-@dataclass(slots=True)
+@mutable
 class ScriptNames:
     """Where a script assigns each name, for what a loop or a later function call may have changed."""
 
@@ -64,7 +66,7 @@ class ScriptNames:
         return first < len(positions) and positions[first] < end
 
 
-@dataclass(slots=True)
+@mutable
 class Environment:
     """What is known before the script starts, and whether more may be set than is known."""
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vllmlint.record import record
+from vllmlint.record import record, replace
 from vllmlint.serving.shell_commands import CommandReader, ShellCommand
 from vllmlint.serving.shell_facts import Facts, arithmetic_names
 from vllmlint.serving.shell_state import Environment, State

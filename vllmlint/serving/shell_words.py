@@ -10,13 +10,14 @@ import re
 from collections.abc import Mapping, Sequence
 
 from vllmlint.record import record
+from vllmlint.regex import regex
 from vllmlint.serving.shell_ansi import read_escape
 from vllmlint.serving.shell_fields import BLANKS, Field, Fields
 from vllmlint.serving.shell_state import Missing, State, Value
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_PARAMETER = re.compile(r"([A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*])(?:\[([^\]\s]*)\])?(:?[-=+?])?")
-_CONTINUED_NAME = re.compile(r"(?:\\\n)+[A-Za-z0-9_]")
+_NAME = regex(r"[A-Za-z_][A-Za-z0-9_]*")
+_PARAMETER = regex(r"([A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*])(?:\[([^\]\s]*)\])?(:?[-=+?])?")
+_CONTINUED_NAME = regex(r"(?:\\\n)+[A-Za-z0-9_]")
 _SPECIALS = "#?$!-"
 _MAX_NESTING = 16
 MAX_VALUE = 1 << 16

@@ -10,12 +10,13 @@ from vllmlint.kube.env import EnvVar, expand
 from vllmlint.manifest.nodes import Scalar
 from vllmlint.manifest.text import Place
 from vllmlint.record import record
+from vllmlint.regex import regex
 
 if TYPE_CHECKING:
     from vllmlint.serving.shell import ShellWord
 
 #: What stands at the `$` of an expansion, so that the whole reference is underlined.
-_EXPANSION = re.compile(r"\$(?:\([^()]*\)|\{[^{}]*\}|[A-Za-z_]\w*|.)?", re.DOTALL)
+_EXPANSION = regex(r"\$(?:\([^()]*\)|\{[^{}]*\}|[A-Za-z_]\w*|.)?", re.DOTALL)
 
 
 @record

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import cached_property
 
 from vllmlint.kube.scheduling.affinity import check_affinity
@@ -19,6 +18,7 @@ from vllmlint.kube.scheduling.spread import SpreadState
 from vllmlint.kube.scheduling.spread import check_alone as spread_alone
 from vllmlint.kube.scheduling.taints import check_cordon, check_taints
 from vllmlint.kube.scheduling.volumes import VolumeState
+from vllmlint.record import replace
 
 #: The scheduler's plugins in the order in which it asks them; of a node it reports the first that says no.
 PLUGINS = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from typing import Any
 
 from vllmlint.kube.node import Node, node_from_object
@@ -11,7 +11,7 @@ from vllmlint.kube.scheduling.nodes import NodeState
 from vllmlint.kube.scheduling.read_pod import NEWEST, read_pod
 from vllmlint.kube.scheduling.records import HostPort, Pod
 from vllmlint.kube.scheduling.volumes import Storage
-from vllmlint.record import record
+from vllmlint.record import record, replace
 
 #: Gates that change a verdict, with the release that switches each on (`scheduling.md` 7.1).
 _GATES = {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from vllmlint.kube.scheduling.records import LabelSelector, NodeTerm, Pod, Requirement
+from vllmlint.regex import regex
 
 # strconv.ParseInt(…, 10, 64)
-_INTEGER = re.compile(r"[+-]?[0-9]+\Z")
+_INTEGER = regex(r"[+-]?[0-9]+\Z")
 _INT64 = 2**63
 
 

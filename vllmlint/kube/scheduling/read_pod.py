@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vllmlint.kube.scheduling.read_requests import pod_requests
 from vllmlint.kube.scheduling.read_terms import affinity_terms, node_terms, spread_constraints
 from vllmlint.kube.scheduling.records import HostPort, Pod, PodClaim, Route, Toleration, Volume
+from vllmlint.regex import regex
 
 #: The newest release whose behaviour is known here.
 NEWEST = (1, 37)
 #: Text that something fills in later: `${VAR}`, `$(VAR)`, `{{ .Values.x }}`, `<your-value>`.
-_PLACEHOLDER = re.compile(r"\$[({A-Za-z]|\{\{|<[A-Za-z]")
+_PLACEHOLDER = regex(r"\$[({A-Za-z]|\{\{|<[A-Za-z]")
 
 
 def read_pod(data: Mapping[str, Any], version: tuple[int, int] = NEWEST) -> Pod:

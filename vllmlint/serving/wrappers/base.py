@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
 from vllmlint.kube.index import Index
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping, Node, Scalar
+from vllmlint.regex import regex
 from vllmlint.serving.wrappers.nodes import sequence_at, with_entries
 from vllmlint.serving.wrappers.wrapper import Wrapper
 
 #: Images of other engines; a kind that serves with several may name one of them.
-_OTHER_ENGINES = re.compile(
+_OTHER_ENGINES = regex(
     r"sglang|tensorrt|trt-?llm|text-generation-inference|(^|[/-])tgi([:/-]|$)|ollama|triton|"
     r"hugging-?face-?server|lmdeploy|llama[._-]?cpp|faster-?whisper|infinity|mlserver|sklearn|openvino|omni"
 )

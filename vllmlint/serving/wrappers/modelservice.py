@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping, Scalar
+from vllmlint.regex import regex
 from vllmlint.serving.words import Word
 from vllmlint.serving.wrappers.base import count, pod_with, wrapped
 from vllmlint.serving.wrappers.nodes import StandIn, sidecar, with_entries, without
@@ -23,7 +24,7 @@ _SERVICE_PORT = 8000
 _TARGET_PORT = 8200
 _MOUNT_PATH = "/model-cache"
 _INJECTS: frozenset[Injection] = frozenset({"gpu", "volumes"})
-_VALUES = re.compile(r"\A\.Values\.([A-Za-z0-9_.]+)\Z")
+_VALUES = regex(r"\A\.Values\.([A-Za-z0-9_.]+)\Z")
 _PARALLEL_FLAGS = {
     "tensor": "tensor-parallel-size",
     "data": "data-parallel-size",

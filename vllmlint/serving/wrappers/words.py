@@ -9,15 +9,16 @@ from collections.abc import Sequence as SequenceType
 
 from vllmlint.kube.env import UNKNOWN_MARK
 from vllmlint.manifest.nodes import Mapping, Node, Scalar, Sequence
+from vllmlint.regex import regex
 from vllmlint.serving.config_file import plain
 from vllmlint.serving.value import Origin
 from vllmlint.serving.words import Word, shell_word, unknown_word
 from vllmlint.serving.wrappers.nodes import StandIn
 from vllmlint.serving.wrappers.wrapper import WordSource
 
-_TEMPLATE = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
-_REVISION = re.compile(r"(hf://[^:]+):([^:/]+)\Z")
-_CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
+_TEMPLATE = regex(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
+_REVISION = regex(r"(hf://[^:]+):([^:/]+)\Z")
+_CAPITAL = regex(r"(?<=[a-z0-9])([A-Z])")
 
 
 class WordList:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 from math import ceil
 from typing import Any
 
 from vllmlint.kube.node import Amount
 from vllmlint.kube.quantity import exact_quantity
+from vllmlint.regex import regex
 
-_SEMVER = re.compile(
+_SEMVER = regex(
     r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?\Z"
 )
 

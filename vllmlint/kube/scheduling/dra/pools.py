@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from vllmlint.kube.node import Amount
@@ -11,7 +10,7 @@ from vllmlint.kube.scheduling.dra.objects import Device, DeviceTaint, amount, li
 from vllmlint.kube.scheduling.labels import term_matches
 from vllmlint.kube.scheduling.nodes import NodeState
 from vllmlint.kube.scheduling.read_terms import node_selector
-from vllmlint.record import record
+from vllmlint.record import record, replace
 
 
 @record
