@@ -66,7 +66,8 @@ def test_no_module_compiles_expressions_as_it_is_imported() -> None:
         for statement in ast.parse(path.read_text("utf-8")).body
         if not isinstance(statement, ast.FunctionDef | ast.ClassDef)
         for node in ast.walk(statement)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "re.compile"
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "re.compile"
         # of bytes: they are used whenever their module is
         and not (isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, bytes))
     ]
