@@ -353,3 +353,23 @@ def test_an_unexpected_error_is_exit_3(project: Path) -> None:
     )
     assert done.returncode == 3
     assert "RuntimeError: boom" in done.stderr
+
+
+def test_real_nodes_decide_which_gpu_a_finding_is_for(tmp_path: Path) -> None:
+    node = """\
+apiVersion: v1
+kind: Node
+metadata:
+  name: gpu-1
+  labels: {accelerator.platform.example.com/type: nvidia-a100, nvidia.com/gpu.product: Tesla-T4}
+status: {allocatable: {nvidia.com/gpu: "1", cpu: "16", memory: 64Gi, pods: "110"}}
+"""
+    (tmp_path / "nodes.yaml").write_text(node, "utf-8")
+    manifest = str(FOUNDING / "deployment.yaml")
+    done = call(tmp_path, "check", "--format", "json", "--nodes", "nodes.yaml", manifest)
+    found = {one["name"]: one["message"] for one in json.loads(done.out)["findings"]}
+    assert "on nvidia-t4" in found["weights-exceed-gpu-memory"]
+    assert "nvidia-t4" not in call(tmp_path, "check", "--format", "json", manifest).out
+    missing = call(tmp_path, "check", "--nodes", "nowhere.yaml", manifest)
+    assert missing.code == 2
+    assert "cannot read" in missing.err

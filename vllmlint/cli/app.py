@@ -110,6 +110,7 @@ def check(
     siblings: CheckSiblings = False,
     against_release: CheckAgainstRelease = None,
     contract: ContractFile = None,
+    nodes: Nodes = None,
     jobs: CheckJobs = 0,
     verbose: CheckVerbose = False,
 ) -> None:
@@ -137,6 +138,7 @@ def check(
                 jobs=jobs,
                 verbose=verbose,
                 against_release=against_release,
+                nodes=nodes or [],
             )
         )
     )
@@ -149,12 +151,20 @@ def inspect(
     defaults: Annotated[bool, typer.Option("--defaults", help="Show the release's defaults too.")] = False,
     stdin_filename: StdinFilename = "-",
     contract: ContractFile = None,
+    nodes: Nodes = None,
 ) -> None:
     """Show what vllmlint believes about each vLLM server."""
     from vllmlint.cli import inspect as command
 
     _leave(
-        command.run(paths or [], format_, defaults=defaults, stdin_filename=stdin_filename, contract=contract)
+        command.run(
+            paths or [],
+            nodes or [],
+            format_,
+            defaults=defaults,
+            stdin_filename=stdin_filename,
+            contract=contract,
+        )
     )
 
 

@@ -49,6 +49,7 @@ class CheckArguments:
     jobs: int
     verbose: bool
     against_release: str | None = None
+    nodes: Sequence[str] = ()
 
 
 class UsageError(Exception):
@@ -129,6 +130,7 @@ def _run_options(arguments: CheckArguments) -> RunOptions:
         no_ignores=arguments.no_ignores,
         contract_path=arguments.contract,
         jobs=arguments.jobs,
+        node_files=arguments.nodes,
         rule_options={"default-changed-between-releases": {"againstRelease": against}} if against else {},
     )
 

@@ -213,14 +213,10 @@ def _plans_of_manifests(arguments: FitArguments, gpus: Sequence[Gpu] | None) -> 
 
     try:
         inputs = read_stdin(arguments.paths, arguments.stdin_filename)
-        shard = Shard(RunOptions(inputs, contract_path=arguments.contract), inputs)
+        options = RunOptions(inputs, contract_path=arguments.contract, node_files=arguments.nodes)
+        shard = Shard(options, inputs)
     except ContractError as error:
         raise FitUsageError(*contract_error_lines(error)) from error
-    if arguments.nodes:
-        from vllmlint.hardware.real_cluster import RealNodes
-        from vllmlint.sources.nodes import read_node_files
-
-        shard.world.nodes = RealNodes(read_node_files(arguments.nodes), ", ".join(arguments.nodes))
     shard.world.models_outside = outside_of(
         shard.contracts, model_config=arguments.model_config, online=arguments.online
     )

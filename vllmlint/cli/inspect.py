@@ -14,14 +14,22 @@ from vllmlint.plans.inspect import inspect_world
 from vllmlint.sources.files import SourceError
 
 
-def run(paths: Sequence[str], fmt: str, *, defaults: bool, stdin_filename: str, contract: str | None) -> int:
+def run(
+    paths: Sequence[str],
+    nodes: Sequence[str],
+    fmt: str,
+    *,
+    defaults: bool,
+    stdin_filename: str,
+    contract: str | None,
+) -> int:
     """Print what is believed about each server; returns the exit code."""
     if fmt not in {"text", "json"}:
         print(f"vllmlint: --format {fmt!r}: choose one of text, json", file=sys.stderr)
         return EXIT_USAGE
     try:
         inputs = read_stdin(paths, stdin_filename)
-        shard = Shard(RunOptions(inputs, contract_path=contract), inputs)
+        shard = Shard(RunOptions(inputs, contract_path=contract, node_files=nodes), inputs)
     except SourceError as error:
         print(f"vllmlint: {error}", file=sys.stderr)
         return EXIT_USAGE

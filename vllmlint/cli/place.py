@@ -42,12 +42,7 @@ def run(
         return _usage(f"--format {fmt!r}: choose one of text, json")
     try:
         inputs = read_stdin(paths, stdin_filename)
-        shard = Shard(RunOptions(inputs, contract_path=contract), inputs)
-        if nodes:
-            from vllmlint.hardware.real_cluster import RealNodes
-            from vllmlint.sources.nodes import read_node_files
-
-            shard.world.nodes = RealNodes(read_node_files(nodes), ", ".join(nodes))
+        shard = Shard(RunOptions(inputs, contract_path=contract, node_files=nodes), inputs)
     except SourceError as error:
         return _usage(str(error))
     except ContractError as error:

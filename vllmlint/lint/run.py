@@ -50,6 +50,8 @@ class RunOptions:
     jobs: int = 0
     #: options of rules that the command line sets, by rule; a contract's own are stronger
     rule_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: files of real nodes, on which the pods are placed; `-` is standard input
+    node_files: Sequence[str] = ()
     today: datetime.date = field(default_factory=datetime.date.today)
 
 
@@ -109,6 +111,11 @@ class Shard:
         paths = (one.path for one in (*options.inputs, *options.context))
         self.world = World(self.files, self.contracts.view, options.today, rule_options, paths)
         self.world.models_outside = self._outside
+        if options.node_files:
+            from vllmlint.hardware.real_cluster import RealNodes
+            from vllmlint.sources.nodes import read_node_files
+
+            self.world.nodes = RealNodes(read_node_files(options.node_files), ", ".join(options.node_files))
 
     def _outside(self, path: str) -> Outside:
         """What lies outside about models, read where a plan asks for it."""
