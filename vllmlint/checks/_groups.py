@@ -9,7 +9,7 @@ from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Container, Workload
 from vllmlint.manifest.nodes import Scalar
 from vllmlint.regex import regex
-from vllmlint.serving.ranks import Factor
+from vllmlint.serving.ranks import Factor, runs_in_one_pod
 from vllmlint.serving.server import Server
 from vllmlint.serving.value import Value
 from vllmlint.world import World
@@ -20,6 +20,8 @@ RAY_JOIN = regex(r"(?<![\w./-])ray\s+start\b|multi-node-serving\.sh|KUBERAY_GEN_
 LOOPBACK = regex(r"localhost|127(?:\.\d{1,3}){3}|\[?::1\]?", re.IGNORECASE)
 #: An IPv4 address, or an IPv6 address of at least three groups.
 LITERAL_IP = regex(r"\d{1,3}(?:\.\d{1,3}){3}|\[?(?:[0-9a-f]{1,4}:+){2,7}[0-9a-f]{0,4}\]?", re.IGNORECASE)
+#: Arguments of ranks that meet at the group's leader.
+_MEETING = regex(r"--(?:nnodes|master-addr)\b")
 #: What LeaderWorkerSet puts in front of the environment of every container (its pod webhook).
 LWS_VARIABLES = ("LWS_LEADER_ADDRESS", "LWS_GROUP_SIZE", "LWS_WORKER_INDEX")
 
@@ -98,3 +100,18 @@ def engine_factors(server: Server) -> list[Factor] | None:
             return None
         found.append(Factor(name, flag, value.value or 1, value.place))
     return sorted(found, key=lambda factor: -factor.size)
+
+
+def spans_pods(server: Server, world: World) -> bool:
+    """Whether the ranks of one server run in several pods, as far as its flags and its group say."""
+    nodes = node_count(server)
+    if nodes is not None and nodes > 1:
+        return True
+    size = group_size(server.object) if server.workload.carrier == "lws" else None
+    ray = server.get("distributed_executor_backend").value == "ray" or any(
+        joins_ray(one) for one in templates_of(server.object, world)
+    )
+    if server.workload.carrier == "lws":
+        together = ray or _MEETING.search(text_of(server.container)) is not None
+        return size is not None and size > 1 and together
+    return server.object.kind.startswith("Ray") and not runs_in_one_pod(server)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.manifest.text import Place
 from vllmlint.record import record
+from vllmlint.serving.ranks import counted_gpus
 from vllmlint.serving.server import Server
 from vllmlint.world import World
 
@@ -67,7 +68,9 @@ def cards_of(server: Server, world: World) -> tuple[Card, ...]:
         found = gpus_of_server(server, world)
         known = all(one.gpu is not None for one in found)
         memo = tuple(
-            Card(one.gpu, one.pool, not one.assumption) for one in found if known and one.gpu is not None
+            Card(one.gpu, one.pool, one.confidence == "high")
+            for one in found
+            if known and one.gpu is not None
         )
         server.memo["cards"] = memo
     cards: tuple[Card, ...] = memo
@@ -114,3 +117,24 @@ def gpu_choice_place(server: Server, gpu_ids: frozenset[str] | None = None) -> P
         ):
             return label.node.content
     return server.gpus[0].node.content if server.gpus else None
+
+
+def stranded_gpus(server: Server, world: World) -> tuple[str, int, int] | None:
+    """The pool whose nodes a server's pods do not fill, the GPUs of such a node, and how many stay over when
+    it holds as many of the pods as it can; None where some pool is filled, or is not known."""
+    if len(world.servers_in(server.workload)) != 1 or not counted_gpus(server):
+        return None
+    count = server.gpu_count
+    pools = pools_for(server.workload, world)
+    if not count or not pools:
+        return None
+    found = None
+    for pool in pools:
+        facts = pool.profile.gpu
+        if facts is None or facts.devices is None or facts.sharing != "none" or facts.devices < count:
+            return None
+        left = facts.devices % count
+        if left == 0:
+            return None
+        found = found or (pool.profile.name, facts.devices, left)
+    return found

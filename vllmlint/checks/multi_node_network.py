@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from vllmlint.checks._rdma import rdma_resources
 from vllmlint.finding import Finding, Related
 from vllmlint.kube.pods import Container
 from vllmlint.manifest.nodes import Scalar
-from vllmlint.regex import regex
 from vllmlint.serving.server import Server
 from vllmlint.world import World
-
-#: Resources that hand a container a network card with RDMA: shared device plugin, SR-IOV, InfiniBand.
-_RDMA = regex(r"(?:^|/)(?:rdma|ib|infiniband|hca)|rdma/|mlnx|roce", re.IGNORECASE)
 
 
 def rdma_memlock(server: Server, world: World) -> Iterator[Finding]:
     """An RDMA card without the right to pin memory for it."""
     container = server.container
-    card = next(iter(_rdma_resources(container).values()), None)
+    card = next(iter(rdma_resources(container).values()), None)
     if card is None or server.workload.carrier == "other":
         return
     security = container.node.mapping("securityContext")
@@ -61,12 +57,6 @@ def rdma_memlock(server: Server, world: World) -> Iterator[Finding]:
             assumptions=("the container runtime does not set LimitMEMLOCK=infinity",),
             related=(Related(user.content, "not root"),),
         )
-
-
-def _rdma_resources(container: Container) -> dict[str, Scalar]:
-    """The resources of a container that are RDMA cards."""
-    both = {**container.resources("requests"), **container.resources("limits")}
-    return {name: node for name, node in both.items() if "/" in name and _RDMA.search(name)}
 
 
 def _non_root(container: Container, server: Server) -> Scalar | None:

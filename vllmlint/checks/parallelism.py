@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vllmlint.checks._hardware import stranded_gpus
 from vllmlint.checks._nodes import selects_gpu_class, shares_gpus
 from vllmlint.finding import Finding, Related
 from vllmlint.kube.objects import string_map
@@ -46,6 +47,8 @@ def gpus_left_idle(server: Server, world: World) -> Iterator[Finding]:
     count = sum(gpu.count or 0 for gpu in gpus)
     shared = shares_gpus(server.workload, world)
     if ranks.total >= count or shared is True:
+        if ranks.total == count and shared is False:
+            yield from _stranded(server, count, world)
         return
     idle = count - ranks.total
     related = (Related(ranks.place, f"uses {plural(ranks.total, 'GPU')}"),) if ranks.place is not None else ()
@@ -62,6 +65,28 @@ def gpus_left_idle(server: Server, world: World) -> Iterator[Finding]:
         confidence="high" if shared is False else "medium" if likely else "low",
         assumptions=() if shared is False else ("each unit is a whole GPU, not a time-sliced share",),
         related=related,
+    )
+
+
+def _stranded(server: Server, count: int, world: World) -> Iterator[Finding]:
+    """GPUs of the pool's nodes that such pods leave over: 5 of 8 leave 3."""
+    found = stranded_gpus(server, world)
+    if found is None:
+        return
+    pool, devices, left = found
+    fits = devices // count
+    yield Finding(
+        server.gpus[0].node.content,
+        f"a node of pool `{pool}` has {plural(devices, 'GPU')} and holds {plural(fits, 'such pod')} of "
+        f"{count}: "
+        f"{plural(left, 'GPU')} of it {'stays' if left == 1 else 'stay'} over, which only smaller pods can "
+        "use",
+        f"Choose sizes whose product divides {devices}, or leave the rest to smaller servers and ignore "
+        "this.",
+        f"{left} of {devices} stay over",
+        severity="info",
+        confidence="medium",
+        assumptions=("no smaller pods fill the nodes",),
     )
 
 
