@@ -22,7 +22,14 @@ from vllmlint.world import World
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "scripts"), str(Path(__file__).resolve().parent)]
 
-from compile_rules import compile_docs, compile_index, load_rules, readme_with_rules, rule_files  # noqa: E402
+from compile_rules import (  # noqa: E402
+    compile_docs,
+    compile_index,
+    list_of_rules,
+    load_rules,
+    readme_with_rules,
+    rule_files,
+)
 from example_runs import found_in, run_example, unmatched  # noqa: E402
 
 RULES = load_rules()
@@ -59,6 +66,9 @@ def test_index_docs_and_readme_have_not_drifted() -> None:
     assert (ROOT / "rules" / "docs.json").read_text("utf-8") == compile_docs(RULES)
     readme = (ROOT / "README.md").read_text("utf-8")
     assert readme == readme_with_rules(readme, RULES), "run scripts/compile_rules.py"
+    assert (ROOT / "docs" / "rules.md").read_text("utf-8") == list_of_rules(RULES), (
+        "run scripts/compile_rules.py"
+    )
 
 
 @pytest.mark.parametrize("path", rule_files(), ids=lambda path: path.stem)
