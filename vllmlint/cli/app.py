@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import io
-import os
-import sys
 from typing import Annotated
 
 import typer
@@ -57,8 +53,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-EXIT_USAGE = 2
-EXIT_INTERNAL = 3
 
 #: Under which key a command keeps the words behind `--`.
 _SERVE_WORDS = "vllmlint.serve_words"
@@ -320,29 +314,3 @@ def init(
 def _leave(code: int) -> None:
     if code:
         raise typer.Exit(code)
-
-
-def run() -> None:
-    """Run the command line; a closed pipe or an interrupt ends it quietly."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that has no such letter
-    if sys.stdout is None:  # closed by the caller (`>&-`): the exit code is all that is wanted
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the end
-    # a run is short and its data lives to the end: collecting cycles would only cost time
-    gc.disable()
-    name = "kubectl vllmlint" if os.path.basename(sys.argv[0]).startswith("kubectl-") else "vllmlint"
-    try:
-        app(prog_name=name)
-    except BrokenPipeError:
-        # the reader of our output went away (`| head`): nothing is wrong
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception:
-        # 1 would say that something was found
-        import traceback
-
-        traceback.print_exc()
-        sys.exit(EXIT_INTERNAL)

@@ -17,7 +17,7 @@ from vllmlint.reports import FORMATS, RenderOptions, render
 from vllmlint.reports.options import terminal_width, wants_color
 from vllmlint.serving.release import Release
 from vllmlint.severity import CONFIDENCE_RANK, SEVERITY_RANK, Confidence, Severity
-from vllmlint.sources.files import Input, SourceError, find_inputs, sibling_inputs
+from vllmlint.sources.files import Input, SourceError, find_inputs, sibling_inputs, stdin_bytes
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -103,7 +103,7 @@ def read_stdin(paths: Sequence[str], stdin_filename: str) -> list[Input]:
         raise SourceError("no path given: name files or directories, or `-` for standard input")
     inputs = find_inputs([path for path in paths if path != "-"])
     if "-" in paths:
-        inputs.append(Input(stdin_filename, sys.stdin.buffer.read()))
+        inputs.append(Input(stdin_filename, stdin_bytes()))
     return inputs
 
 
@@ -176,13 +176,8 @@ def _write(result: RunResult, arguments: CheckArguments, reports: Sequence[tuple
         verbose=arguments.verbose,
     )
     report = render(result, arguments.format, options=screen)
-    try:
-        sys.stdout.write(report)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise UsageError(f"cannot write the report: {error.strerror or error}") from error
+    sys.stdout.write(report)
+    sys.stdout.flush()
     if result.internal_errors and not arguments.verbose:
         print("vllmlint: a rule failed; -v shows the traceback", file=sys.stderr)
 

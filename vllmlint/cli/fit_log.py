@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from vllmlint.cli.fit_errors import FitUsageError
 from vllmlint.plans.startup_log import MAX_LOG_CHARACTERS, StartupLog, read_startup_log
+from vllmlint.sources.files import stdin_bytes
 
 if TYPE_CHECKING:
     from vllmlint.hardware.gpu import Gpu
@@ -18,7 +18,7 @@ def read_log(path: str) -> StartupLog:
     """The start-up that a file (`-`: standard input) tells of; FitUsageError where it tells of none."""
     try:
         if path == "-":
-            data = sys.stdin.buffer.read()
+            data = stdin_bytes()
         else:
             with open(path, "rb") as file:
                 data = file.read(MAX_LOG_CHARACTERS * 4)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -49,6 +51,16 @@ class Input:
                 return file.read(MAX_FILE_BYTES + 1)
         except OSError as error:
             raise SourceError(f"cannot read {self.path}: {error.strerror or error}") from error
+
+
+def stdin_bytes() -> bytes:
+    """What stands on standard input. Raises `SourceError` when it cannot be read."""
+    if sys.stdin is None:
+        raise SourceError("cannot read standard input: it is closed")
+    try:
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        raise SourceError(f"cannot read standard input: {error.strerror or error}") from error
 
 
 def find_inputs(paths: Sequence[str]) -> list[Input]:
@@ -109,12 +121,24 @@ def _walk(root: str) -> Iterator[str]:
     for directory, names, files in os.walk(root, onerror=_refuse):
         names[:] = sorted(name for name in names if name not in SKIPPED_DIRECTORIES)
         for file in sorted(files):
-            if _is_manifest(file):
-                yield _display(os.path.join(directory, file))
+            path = os.path.join(directory, file)
+            if _is_manifest(file) and _is_regular(path):
+                yield _display(path)
 
 
 def _refuse(error: OSError) -> None:
     raise SourceError(f"cannot read {error.filename}: {error.strerror or error}") from error
+
+
+def _is_regular(path: str) -> bool:
+    """Whether a file found in a directory is one to read: no pipe (reading it waits for a writer), no
+    device, no link that leads nowhere. What cannot be told is: reading it says why."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _is_manifest(name: str) -> bool:

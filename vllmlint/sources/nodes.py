@@ -34,6 +34,8 @@ def _text(path: str) -> Iterator[str]:
 
     try:
         if path == "-":
+            if sys.stdin is None:
+                raise SourceError("cannot read standard input: it is closed")
             yield from _chunks(io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig"))
             return
         with Path(path).open(encoding="utf-8-sig") as file:
