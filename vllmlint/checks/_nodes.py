@@ -1,12 +1,11 @@
-"""What a pod asks of its node, and which pools of the contract give it."""
+"""What a pod asks of its node, and whether that tells the GPU."""
 
 from __future__ import annotations
 
 import re
 
-from vllmlint.contract.settings import NodePool, Taint
+from vllmlint.checks._hardware import pools_for
 from vllmlint.finding import where
-from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.manifest.nodes import Mapping, Scalar
 from vllmlint.manifest.text import Place
@@ -35,10 +34,6 @@ _MODEL = regex(
 _PRESENCE = frozenset({"", "true", "yes", "1", "on", "enabled", "present", "nvidia", "amd", "gpu"})
 
 
-#: Labels that nodes carry whether a pool lists them or not: the kubelet's and feature discovery's.
-_NODE_LABEL = regex(r"(?:[\w.-]+\.)?kubernetes\.io/|(?:nvidia|amd)\.com/")
-
-
 PLACEHOLDER = regex(r"\$[({A-Za-z]|\{\{|<[A-Za-z]")
 
 
@@ -50,25 +45,6 @@ class Demand:
     operator: str
     values: tuple[str, ...]
     place: Place
-
-    def holds(self, labels: dict[str, str], declared: frozenset[str]) -> bool | None:
-        """Whether nodes with these labels meet it (Kubernetes nodeaffinity.go); None when nothing tells."""
-        value = labels.get(self.key)
-        untold = self.key not in declared or (value is None and _NODE_LABEL.match(self.key) is not None)
-        if untold or any(PLACEHOLDER.search(one) for one in self.values):
-            return None
-        if self.operator == "In":
-            return value in self.values
-        if self.operator == "NotIn":
-            return value not in self.values
-        if self.operator in {"Exists", "DoesNotExist"}:
-            return (value is not None) == (self.operator == "Exists")
-        if self.operator in {"Gt", "Lt"} and len(self.values) == 1:
-            if value is None or not value.lstrip("-").isdigit() or not self.values[0].lstrip("-").isdigit():
-                return False
-            above = int(value) - int(self.values[0])
-            return above > 0 if self.operator == "Gt" else above < 0
-        return None
 
     @property
     def decides_gpu(self) -> bool:
@@ -92,28 +68,13 @@ def shares_gpus(workload: Workload, world: World) -> bool | None:
         "shar" in text.lower() for demand in demands_of(workload) for text in (demand.key, *demand.values)
     ):
         return True
-    pools = pools_of(world, workload.object)
-    reached = gpu_pools(reachable_pools(workload, pools, world), pools).values()
-    return any(pool.sharing is not None or pool.mig is not None for pool in reached) if reached else None
+    facts = [pool.profile.gpu for pool in pools_for(workload, world) if pool.profile.gpu is not None]
+    return any(one.sharing != "none" or one.mig_strategy != "none" for one in facts) if facts else None
 
 
 def selects_gpu_class(workload: Workload) -> bool:
     """Whether a pod requires a kind of GPU by a node label, or one that is filled in later."""
     return any(one.decides_gpu or any(map(PLACEHOLDER.search, one.values)) for one in demands_of(workload))
-
-
-def pools_of(world: World, obj: KubeObject) -> dict[str, NodePool]:
-    """The contract's node pools in the environment of an object's file."""
-    contract = world.contract(obj)
-    name = world.environment_of(obj.file.path)
-    chosen = contract.environments[name].node_pools if name is not None else None
-    return {key: pool for key, pool in contract.node_pools.items() if chosen is None or key in chosen}
-
-
-def gpu_pools(reached: dict[str, NodePool], pools: dict[str, NodePool]) -> dict[str, NodePool]:
-    """The pools with GPUs; all, when the contract says of none of `pools` that it has any."""
-    having = {name for name, pool in pools.items() if pool.gpu is not None or pool.gpus_per_node or pool.mig}
-    return {name: pool for name, pool in reached.items() if name in having or not having}
 
 
 def terms_of(workload: Workload) -> list[tuple[Demand, ...]]:
@@ -144,31 +105,3 @@ def demand_of(node: Mapping) -> Demand:
     place = items[0].content if len(items) == 1 else where(node.scalar("key") or node)
     values = tuple(item.text for item in items)
     return Demand(node.string("key") or "", node.string("operator") or "", values, place)
-
-
-def declared_labels(workload: Workload, world: World) -> frozenset[str]:
-    """Label keys of which the contract's pools say something."""
-    pools = world.contract(workload.object).node_pools
-    return frozenset(key for pool in pools.values() for key in pool.labels)
-
-
-def reachable_pools(workload: Workload, pools: dict[str, NodePool], world: World) -> dict[str, NodePool]:
-    """The pools whose labels do not contradict what the pod requires."""
-    declared, terms = declared_labels(workload, world), terms_of(workload)
-
-    def fits(labels: dict[str, str]) -> bool:
-        return any(all(demand.holds(labels, declared) is not False for demand in term) for term in terms)
-
-    return {name: pool for name, pool in pools.items() if fits(pool.labels)}
-
-
-def tolerates(node: Mapping, taint: Taint) -> bool:
-    """Whether a toleration tolerates a taint (Kubernetes core/v1 ToleratesTaint; scheduling.md, section 4.1).
-
-    Lt and Gt, which a cluster must switch on, count as tolerating.
-    """
-    key, operator = node.string("key") or "", node.string("operator") or "Equal"
-    effect, value = node.string("effect") or "", node.string("value") or ""
-    if effect not in {"", taint.effect} or (key not in {"", taint.key}) or (not key and operator != "Exists"):
-        return False
-    return operator != "Equal" or value == taint.value

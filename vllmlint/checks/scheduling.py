@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher, get_close_matches
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
-from vllmlint.checks._nodes import (
-    PLACEHOLDER,
-    declared_labels,
-    demands_of,
-    gpu_pools,
-    pools_of,
-    reachable_pools,
-    selects_gpu_class,
-    tolerates,
-)
-from vllmlint.contract.settings import NodePool, Taint
+from vllmlint.checks._hardware import knows_nodes, placement, pools_for
+from vllmlint.checks._nodes import PLACEHOLDER, demands_of, selects_gpu_class
 from vllmlint.finding import Finding, Related, where
 from vllmlint.kube.pods import Workload
-from vllmlint.manifest.nodes import Mapping, Scalar
-from vllmlint.manifest.text import Place
+from vllmlint.manifest.nodes import Scalar
+from vllmlint.wording import plural
 from vllmlint.world import World
+
+if TYPE_CHECKING:
+    from vllmlint.kube.scheduling.records import Reason
+    from vllmlint.plans.place import PlacedReason, PoolVerdict
 
 #: Resources whose unit is a whole GPU of any model; other names (MIG, renamed ones) tell the model. With
 #: the maker in GPU profiles, the span of models that vLLM 0.33.0 runs on, and a label that tells them apart.
@@ -28,39 +24,36 @@ _ANY_GPU = {
     "nvidia.com/gpu": ("nvidia-", "a 16 GB T4 to a 141 GB H200", "nvidia.com/gpu.product: NVIDIA-L40S"),
     "amd.com/gpu": ("amd-", "a 64 GB MI210 to a 288 GB MI355X", "amd.com/gpu.product-name: …"),
 }
+#: Pools whose reasons a message names.
+_SHOWN_POOLS = 4
 #: Taints that Kubernetes puts on a node that is down; pods tolerate them for 300 s by default.
 _NODE_DOWN = frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
 
 
 def gpu_node_profile_unpinned(workload: Workload, world: World) -> Iterator[Finding]:
-    """A pod that takes any GPU, or whose selector matches no node pool of the contract."""
+    """A pod that takes any GPU."""
     gpu = _gpu_of(workload, world)
-    if gpu is None or _placed_by_others(workload):
+    if gpu is None or _placed_by_others(workload) or workload.carrier == "other" or gpu.text not in _ANY_GPU:
         return
-    pools = pools_of(world, workload.object)
-    if not pools:
-        if workload.carrier != "other" and gpu.text in _ANY_GPU:
-            yield from _unpinned(workload, gpu)
+    if not knows_nodes(workload, world):
+        yield from _unpinned(workload, gpu)
         return
-    reachable = reachable_pools(workload, pools, world)
-    if not reachable:
-        yield _matches_no_pool(workload, pools, world, gpu)
-        return
-    if workload.carrier == "other" or gpu.text not in _ANY_GPU:
-        return
-    profiles: dict[str, list[str]] = {}
-    for name, pool in reachable.items():
-        maker_fits = pool.gpu is not None and pool.gpu.startswith(_ANY_GPU[gpu.text][0])
-        if maker_fits and _untolerated(workload, pool, gpu.text) is None:
-            profiles.setdefault(str(pool.gpu), []).append(name)
-    if len(profiles) > 1:
+    kinds: dict[str, list[PoolVerdict]] = {}
+    for pool in pools_for(workload, world):
+        cards = pool.profile.gpus_for(gpu.text)
+        if cards:
+            kinds.setdefault(" or ".join(card.id for card in cards), []).append(pool)
+    if len(kinds) > 1:
         selector = workload.spec.key("nodeSelector")
-        lands = "; ".join(f"{profile} (pool {', '.join(names)})" for profile, names in profiles.items())
+        lands = "; ".join(
+            f"{kind} ({plural(len(pools), 'pool').partition(' ')[2]} {_names(pools)})"
+            for kind, pools in kinds.items()
+        )
         yield Finding(
             gpu.content,
-            f"any of {len(profiles)} kinds of GPU can get this pod: {lands}. They differ in memory and in "
+            f"any of {len(kinds)} kinds of GPU can get this pod: {lands}. They differ in memory and in "
             "the formats they compute, so a reschedule can break a server that fits today",
-            f"Select one pool by its labels: {_labels(reachable[next(iter(profiles.values()))[0]])}.",
+            f"Select one kind by its labels{_telling(kinds)}.",
             "any GPU will do",
             related=(Related(selector.place, "does not tell them apart"),) if selector is not None else (),
         )
@@ -69,17 +62,45 @@ def gpu_node_profile_unpinned(workload: Workload, world: World) -> Iterator[Find
 def gpu_toleration_missing(workload: Workload, world: World) -> Iterator[Finding]:
     """No toleration for the taint of the nodes the pod selects."""
     gpu = _gpu_of(workload, world)
-    if gpu is None or workload.carrier == "other" or _placed_by_others(workload):
+    if gpu is None or _placed_by_others(workload):
         return
-    pools = pools_of(world, workload.object)
-    if not pools:
-        yield from _toleration_advice(workload, gpu)
+    if not knows_nodes(workload, world):
+        if workload.carrier != "other":
+            yield from _toleration_advice(workload, gpu)
         return
-    reachable = gpu_pools(reachable_pools(workload, pools, world), pools)
-    taints = {name: _untolerated(workload, pool, gpu.text) for name, pool in reachable.items()}
-    first = next(((name, taint) for name, taint in taints.items() if taint is not None), None)
-    if first is not None and None not in taints.values():
-        yield _blocked(workload, *first, gpu)
+    blocked = [pool for pool in _refusing(workload, world) if _only_taints(pool)]
+    if blocked:
+        pool = next((one for one in blocked if any(each.near for each in one.reasons)), blocked[0])
+        yield _blocked(workload, pool, gpu)
+
+
+def no_pool_fits(workload: Workload, world: World) -> Iterator[Finding]:
+    """A server that none of its nodes can take, for its labels or for what it asks for."""
+    gpu = _gpu_of(workload, world)
+    if gpu is None or workload.spec.scalar("nodeName") is not None:
+        return
+    pools = _refusing(workload, world)
+    # where a toleration is all that is missing, gpu-toleration-missing says so
+    if not pools or any(map(_only_taints, pools)):
+        return
+    nearest = min(pools, key=lambda pool: len(_against(pool)))
+    reasons = [one for one in _against(nearest) if one.reason.code != "taint"]
+    guilty = next((one for one in reasons if one.place is not None), reasons[0])
+    from_file = world.nodes is not None
+    yield Finding(
+        guilty.place or gpu.content,
+        _no_pool_message(guilty, nearest, pools, _scope(workload, world)),
+        _no_pool_help(guilty, pools),
+        _has(guilty.reason) or "no node takes it",
+        confidence="medium" if from_file else "high",
+        assumptions=("the nodes file holds every node that there may be",) if from_file else (),
+        related=tuple(
+            Related(one.place, _has(one.reason) or one.reason.detail)
+            for one in _against(nearest)
+            if one is not guilty and one.place is not None and one.place != guilty.place
+        )
+        or ((Related(gpu.content, "needs GPU nodes"),) if guilty.reason.code == "affinity" else ()),
+    )
 
 
 def toleration_too_broad(workload: Workload, world: World) -> Iterator[Finding]:
@@ -148,25 +169,91 @@ def _placed_by_others(workload: Workload) -> bool:
     return "kueue.x-k8s.io/queue-name" in labels or workload.spec.scalar("nodeName") is not None
 
 
-def _matches_no_pool(workload: Workload, pools: dict[str, NodePool], world: World, gpu: Scalar) -> Finding:
-    declared = declared_labels(workload, world)
-    demands = [demand for demand in demands_of(workload) if demand.key in declared]
-    alone = [d for d in demands if all(d.holds(pool.labels, declared) is False for pool in pools.values())]
-    guilty = (alone or demands)[0]
+def _refusing(workload: Workload, world: World) -> list[PoolVerdict]:
+    """The pools with GPUs, where surely none of them takes the pod; empty where one does or may.
+
+    All pools count where nothing tells that any has GPUs.
+    """
+    found = placement(workload, world)
+    if found is None or found.refused:
+        return []
+    having = [pool for pool in found.pools if pool.profile.gpu is not None] or list(found.pools)
+    return having if all(pool.answer == "no" for pool in having) else []
+
+
+def _against(pool: PoolVerdict) -> list[PlacedReason]:
+    """What surely keeps the pod off a pool."""
+    return [one for one in pool.reasons if one.reason.answer == "no"]
+
+
+def _only_taints(pool: PoolVerdict) -> bool:
+    return all(one.reason.code == "taint" for one in _against(pool))
+
+
+def _names(pools: Iterable[PoolVerdict]) -> str:
+    return ", ".join(pool.profile.name for pool in pools)
+
+
+def _telling(kinds: dict[str, list[PoolVerdict]]) -> str:
+    """Labels of the first kind's nodes that the others do not have."""
+    first, *others = kinds.values()
+    own = first[0].profile.node.labels
+    rest = [pool.profile.node.labels for pools in others for pool in pools]
+    telling = [key for key, value in own.items() if all(labels.get(key) != value for labels in rest)]
+    return f": `{{{telling[0]}: {own[telling[0]]}}}`" if telling else ""
+
+
+def _scope(workload: Workload, world: World) -> str:
+    if world.nodes is not None:
+        return "of the nodes file"
     environment = world.environment_of(workload.object.file.path)
-    scope = f" of the environment `{environment}`" if environment is not None else " of the contract"
-    wanted = f"the label `{guilty.text}`" if alone else f"all these labels (`{guilty.text}` and others)"
-    offered = sorted({pool.labels[guilty.key] for pool in pools.values() if guilty.key in pool.labels})
-    near = get_close_matches(guilty.values[0], offered, n=1, cutoff=0.8) if guilty.values else []
-    listed = "; ".join(f"{name}: {_labels(pool)}" for name, pool in pools.items() if pool.labels)
-    return Finding(
-        guilty.place,
-        f"no node pool{scope} has {wanted}, so the pod stays Pending",
-        (f"Did you mean `{guilty.key}: {near[0]}`? " if near and alone else "") + f"The pools are {listed}.",
-        "no such nodes",
-        severity="error",
-        related=(Related(gpu.content, "needs GPU nodes"),),
+    return f"of the environment `{environment}`" if environment is not None else "of the contract"
+
+
+def _no_pool_message(guilty: PlacedReason, nearest: PoolVerdict, pools: list[PoolVerdict], scope: str) -> str:
+    reason = guilty.reason
+    if reason.code == "affinity" and reason.node_fact:
+        everywhere = all(
+            any(one.reason.subject == reason.subject for one in _against(pool)) for pool in pools
+        )
+        wanted = f"`{reason.subject}`"
+        what = f"the label {wanted}" if everywhere else f"all these labels ({wanted} and others)"
+        return f"no node pool {scope} has {what}, so the pod stays Pending"
+    more = len(_against(nearest)) - 1
+    also = f" (and {plural(more, 'reason')} more)" if more else ""
+    return (
+        f"no node pool {scope} takes this pod, so it stays Pending: on `{nearest.profile.name}` "
+        f"{_told(reason)}{also}"
     )
+
+
+def _has(reason: Reason) -> str:
+    """What the nodes have instead of what is asked for, in a few words."""
+    if reason.code != "affinity":
+        return reason.node_fact
+    value = reason.node_fact.removeprefix("label ").partition("=")[2]
+    return f"the nodes have {value}" if value else "the nodes lack it" if reason.node_fact else ""
+
+
+def _told(reason: Reason) -> str:
+    """A reason in words, with the resource it is about."""
+    named = reason.code == "resource" and reason.subject not in reason.detail
+    return f"{reason.subject}: {reason.detail}" if named else reason.detail
+
+
+def _no_pool_help(guilty: PlacedReason, pools: list[PoolVerdict]) -> str:
+    reason, hint = guilty.reason, ""
+    if reason.code == "affinity":
+        key, _, value = reason.subject.partition(": ")
+        offered = sorted({pool.profile.node.labels.get(key, "") for pool in pools} - {""})
+        near = get_close_matches(value, offered, n=1, cutoff=0.8) if value and value not in offered else []
+        hint = f"Did you mean `{key}: {near[0]}`? " if near else ""
+    shown = "; ".join(
+        f"{pool.profile.name}: {', '.join(_told(one.reason) for one in _against(pool))}"
+        for pool in pools[:_SHOWN_POOLS]
+    )
+    more = f"; and {len(pools) - _SHOWN_POOLS} more" if len(pools) > _SHOWN_POOLS else ""
+    return f"{hint}What keeps it off: {shown}{more}. `vllmlint place` shows every reason."
 
 
 def _unpinned(workload: Workload, gpu: Scalar) -> Iterator[Finding]:
@@ -198,64 +285,36 @@ def _unpinned(workload: Workload, gpu: Scalar) -> Iterator[Finding]:
     )
 
 
-def _labels(pool: NodePool) -> str:
-    return "`{" + ", ".join(f"{key}: {value}" for key, value in pool.labels.items()) + "}`"
-
-
-def _untolerated(workload: Workload, pool: NodePool, resource: str) -> Taint | None:
-    """The first taint of a pool that keeps the pod away."""
-    tolerations = list(workload.spec.mappings("tolerations"))
-    if any(PLACEHOLDER.search(node.place.text) for node in tolerations):
-        return None
-    gke = any(key.startswith("cloud.google.com/") for key in pool.labels) or _on_gke(workload)
-    for taint in pool.taints:
-        # GKE adds the toleration of the resource that the pod asks for (ExtendedResourceToleration)
-        added = gke and taint.key == resource and taint.effect == "NoSchedule"
-        if added or taint.effect == "PreferNoSchedule":
-            continue
-        if not any(tolerates(node, taint) for node in tolerations):
-            return taint
-    return None
-
-
 def _on_gke(workload: Workload) -> bool:
     return any(demand.key.startswith("cloud.google.com/") for demand in demands_of(workload))
 
 
-def _blocked(workload: Workload, name: str, taint: Taint, gpu: Scalar) -> Finding:
-    written = f"{taint.key}{'=' + taint.value if taint.value else ''}:{taint.effect}"
-    near = _near_miss(list(workload.spec.mappings("tolerations")), taint)
+def _blocked(workload: Workload, pool: PoolVerdict, gpu: Scalar) -> Finding:
+    placed = next((one for one in _against(pool) if one.near is not None), _against(pool)[0])
+    reason, name = placed.reason, pool.profile.name
     fallback = workload.spec.key("tolerations") or workload.spec.key("nodeSelector")
     whole = where(fallback) if fallback is not None else gpu.content
-    place, flaw, label = near or (whole, "", f"pool `{name}` is tainted")
-    value = f', operator: Equal, value: "{taint.value}"' if taint.value else ", operator: Exists"
+    near = reason.near if placed.near is not None else None
+    place = placed.near if near is not None and placed.near is not None else whole
+    flaw = f" (this one {near.flaw})" if near is not None else ""
+    key, value, effect = _taint_parts(reason.subject)
+    operator = f', operator: Equal, value: "{value}"' if value else ", operator: Exists"
     return Finding(
         place,
-        f"the node pool `{name}` has the taint `{written}`, which no toleration matches{flaw}: the "
+        f"the node pool `{name}` has the taint `{reason.subject}`, which no toleration matches{flaw}: the "
         "pod stays Pending",
-        f"Write `tolerations: [{{key: {taint.key}{value}, effect: {taint.effect}}}]`.",
-        label,
+        f"Write `tolerations: [{{key: {key}{operator}, effect: {effect}}}]`.",
+        "not the pool's taint" if near is not None else f"pool `{name}` is tainted",
         severity="error",
         related=(Related(gpu.content, "needs GPU nodes"),) if place != gpu.content else (),
     )
 
 
-def _near_miss(tolerations: Sequence[Mapping], taint: Taint) -> tuple[Place, str, str] | None:
-    """The toleration that was meant for a taint: its wrong characters, what is wrong, and a label."""
-    for node in tolerations:
-        key, effect, value = node.scalar("key"), node.scalar("effect"), node.scalar("value")
-        if key is None or key.text != taint.key:
-            continue
-        if effect is not None and effect.text not in {"", taint.effect}:
-            return effect.content, f" (this one is for {effect.text})", f"taint has {taint.effect}"
-        if value is not None:
-            return value.content, f" (this one has the value `{value.text}`)", f"taint has `{taint.value}`"
-        return key.content, " (this one has no value, and needs one)", f"taint has the value `{taint.value}`"
-    for node in tolerations:
-        key = node.scalar("key")
-        if key is not None and SequenceMatcher(None, key.text, taint.key).ratio() > 0.8:
-            return key.content, f" (this one is for `{key.text}`)", f"taint is `{taint.key}`"
-    return None
+def _taint_parts(text: str) -> tuple[str, str, str]:
+    """Key, value and effect of a taint as it is written: `key=value:effect`."""
+    pair, _, effect = text.rpartition(":")
+    key, _, value = pair.partition("=")
+    return key, value, effect
 
 
 def _toleration_advice(workload: Workload, gpu: Scalar) -> Iterator[Finding]:
