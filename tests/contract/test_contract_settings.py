@@ -23,7 +23,7 @@ def test_defaults() -> None:
     contract = Contract()
     assert contract.rules.select == ("recommended",)
     assert (contract.images.pin, contract.fail_on, contract.min_confidence) == ("release", "error", "low")
-    assert contract.storage.read_gib_per_second == 1.0
+    assert contract.storage.read_gib_per_second is None
     assert contract.serving.min_concurrency is None
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from profile_cases import GEMMA_27B, LLAMA_8B, config
 
-from vllmlint.memory.host import HostMemory, host_memory
-from vllmlint.memory.load_time import startup_seconds
+from vllmlint.memory.host import HostMemory, host_memory, process_memory
+from vllmlint.memory.load_time import startup_seconds, startup_seconds_anywhere
 
 
 def term(memory: HostMemory, name: str) -> float:
@@ -104,3 +104,23 @@ def test_eager_skips_compile_and_capture() -> None:
     full = {step.name: step.seconds for step in startup_seconds(config(LLAMA_8B, "0.19.0"), 1.0).steps}
     assert full["compile"].low <= 20.2 <= full["compile"].high  # 28 layers in a 0.19 log
     assert full["capture graphs"].low <= 9 <= full["capture graphs"].high
+
+
+def test_processes_alone_are_the_least_that_a_plan_adds() -> None:
+    plan = host_memory(config(LLAMA_8B, tensor_parallel_size=4))
+    alone = process_memory(4).gib
+    assert alone.mid == pytest.approx(term(plan, "processes"))
+    assert alone.low < plan.needed_gib.low
+    assert process_memory(1, has_engine_core=False).gib.mid == pytest.approx(alone.mid - 3 * 2.5 - 1.0)
+
+
+def test_a_start_on_any_gpu_has_wider_bounds() -> None:
+    """Nothing is known of compilation and capture without a GPU, so that the low end leaves both out."""
+    one = config(LLAMA_8B)
+    here = startup_seconds(one, 15.0, read_gib_per_second=1.0).seconds
+    anywhere = startup_seconds_anywhere(one.architecture, 1, 15.0, read_gib_per_second=1.0).seconds
+    assert anywhere.low <= here.low <= here.high <= anywhere.high
+    eager = startup_seconds_anywhere(one.architecture, 1, 15.0, read_gib_per_second=1.0, eager=True).seconds
+    assert eager.mid < anywhere.mid
+    fetched = startup_seconds_anywhere(one.architecture, 1, 15.0, download_gib_per_second=0.5, downloads=True)
+    assert next(step for step in fetched.steps if step.name == "download").seconds.mid == 30.0

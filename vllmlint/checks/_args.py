@@ -18,6 +18,8 @@ _LOWER: dict[Confidence, Confidence] = {"high": "medium", "medium": "low", "low"
 _FLAG_AND_REST = regex(r"(--?)([ \t]*)([A-Za-z][\w.-]*)([ \t\n]|=|\Z)")
 _FLAG_INSIDE = regex(r"[ \t\n](--[A-Za-z][\w-]*)")
 
+#: From this release on the number of API servers follows the data parallel size.
+_SERVERS_FOLLOW_RANKS = "0.15.1"
 #: How a command line that vLLM refuses ends.
 REFUSED = "vLLM exits before it loads anything, and the pod restarts forever"
 
@@ -100,3 +102,14 @@ def joined_flag(index: int, server: Server) -> str | None:
         spec = flag_table(server.release).get(start[1] + start[3])
         return inside[1] if spec is not None and spec.type in {"int", "float", "choice", "bool"} else None
     return inside[1] if index in server.arguments.positionals else None
+
+
+def servers_by_default(server: Server) -> int | None:
+    """API servers where no number is given; None when it cannot be told."""
+    if not server.release.at_least(_SERVERS_FOLLOW_RANKS) or not server.arguments_known:
+        return 1 if server.arguments_known else None
+    settings = server.arguments.settings
+    others = ("data_parallel_external_lb", "data_parallel_hybrid_lb", "data_parallel_multi_port_external_lb")
+    if any(name in settings for name in (*others, "data_parallel_rank", "data_parallel_start_rank")):
+        return None
+    return server.integer("data_parallel_size")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from vllmlint.checks._args import is_split_later, judgement
+from vllmlint.checks._args import is_split_later, judgement, servers_by_default
 from vllmlint.checks._purpose import is_trial
 from vllmlint.finding import Edit, Finding, Fix, Related
 from vllmlint.manifest.text import Place
@@ -39,8 +39,6 @@ _WITH_SUFFIX = regex(r"\s*(\d+)([kK])\s*")
 _V1_SINCE, _V0_CHUNKS_ABOVE = "0.8.0", 32768
 #: From this release on the whole of a prompt must fit the budget when chunking is off (spec, section 3).
 _CHECKED_SINCE = "0.12.0"
-#: From this release on the number of API servers follows the data parallel size.
-_SERVERS_FOLLOW_RANKS = "0.15.1"
 _LORA_UPDATES = "VLLM_ALLOW_RUNTIME_LORA_UPDATING"
 #: Parameters below this many millions make a model whose speed nobody minds.
 _TINY_MILLIONS = 1000
@@ -266,7 +264,7 @@ def runtime_lora_with_many_api_servers(server: Server, world: World) -> Iterator
     if count.explicit:
         number, place = count.value if count.known else None, count.place
     else:
-        number, place = _servers_by_default(server), ranks.place
+        number, place = servers_by_default(server), ranks.place
     if not isinstance(number, int) or number <= 1 or place is None:
         return
     judged = judgement(server)
@@ -283,14 +281,3 @@ def runtime_lora_with_many_api_servers(server: Server, world: World) -> Iterator
         if variable.name_node.source is place.source
         else (),
     )
-
-
-def _servers_by_default(server: Server) -> int | None:
-    """API servers where no number is given; None when it cannot be told."""
-    if not server.release.at_least(_SERVERS_FOLLOW_RANKS) or not server.arguments_known:
-        return 1 if server.arguments_known else None
-    settings = server.arguments.settings
-    others = ("data_parallel_external_lb", "data_parallel_hybrid_lb", "data_parallel_multi_port_external_lb")
-    if any(name in settings for name in (*others, "data_parallel_rank", "data_parallel_start_rank")):
-        return None
-    return server.integer("data_parallel_size")

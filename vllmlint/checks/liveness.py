@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
+from vllmlint.checks._load import known_start
 from vllmlint.checks._probe_facts import asks_server, has_placeholder, ordered_probes, probe_word
 from vllmlint.finding import Finding, Related
 from vllmlint.kube.probes import DEFAULT_TIMEOUT_SECONDS, Probe
@@ -26,25 +28,44 @@ def liveness_without_startup(server: Server, world: World) -> Iterator[Finding]:
         return
     if server.is_headless or has_placeholder(liveness) or not asks_server(server, liveness):
         return
-    option = "liveness-without-startup"
-    estimate = world.option(option, "startupSeconds", server.object)
-    least = world.option(option, "errorBelowSeconds", server.object)
+    slow, least, assumption = _patience(server, world)
     budget = liveness.budget_seconds
-    if budget >= estimate:
+    if budget >= slow:
         return
     sum_of = f"{liveness.initial_delay_seconds} + {liveness.period_seconds} × {liveness.failure_threshold}"
     drop = ", and drop initialDelaySeconds" if liveness.initial_delay_seconds else ""
     yield Finding(
         liveness.key.content,
         f"the liveness probe gives vLLM {budget} s to start ({sum_of}) and there is no startup probe: "
-        f"a start that takes longer (up to {estimate} s is assumed) is killed and begins again",
+        f"a start that takes longer (up to {slow} s is assumed) is killed and begins again",
         "Add `startupProbe` with the same handler, `periodSeconds: 10` and "
-        f"`failureThreshold: {-(-estimate // 10)}`{drop}.",
+        f"`failureThreshold: {-(-slow // 10)}`{drop}.",
         f"kills after {budget} s",
         severity="error" if budget < least else "warning",
         confidence="high" if budget < min(least, _HOPELESS_SECONDS) else "medium",
-        assumptions=(f"a start takes up to {estimate} s (option startupSeconds)",),
+        assumptions=(assumption,),
     )
+
+
+def _patience(server: Server, world: World) -> tuple[int, int, str]:
+    """Seconds that a slow start takes, seconds below which a start is surely killed, and what both rest on.
+
+    The estimate of a known model's start counts where the contract sets no option: what it takes at most,
+    though no more than the option's default or, for a large model, the middle of the estimate.
+    """
+    rule = "liveness-without-startup"
+    slow = world.option(rule, "startupSeconds", server.object)
+    least = world.option(rule, "errorBelowSeconds", server.object)
+    assumed = f"a start takes up to {slow} s (option startupSeconds)"
+    if world.contract(server.object).rules.options.get(rule):
+        return slow, least, assumed
+    start = known_start(server, world)
+    if start is None:
+        return slow, least, assumed
+    band = start.seconds
+    most = math.ceil(min(band.high, max(slow, band.mid)))
+    sure = math.ceil(max(band.low, min(least, band.mid)))
+    return most, sure, f"`{server.model.id}` takes {start.words} to start"
 
 
 def initial_delay_instead_of_startup(server: Server, world: World) -> Iterator[Finding]:

@@ -237,10 +237,10 @@ class Storage:
 
     __pydantic_config__ = _CONFIG
 
-    read_gib_per_second: Amount = 1.0
-    """GiB a second from a mounted volume."""
-    download_gib_per_second: Amount = 0.5
-    """GiB a second from the model hub."""
+    read_gib_per_second: Amount | None = None
+    """GiB a second from a mounted volume; unset: anything from network storage to local NVMe."""
+    download_gib_per_second: Amount | None = None
+    """GiB a second from the model hub; unset: anything usual."""
 
 
 @record

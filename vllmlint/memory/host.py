@@ -67,15 +67,22 @@ def host_memory(
     return HostMemory((*terms, shm), shm)
 
 
-def _processes(config: EngineConfig, ranks: int) -> Term:
-    workers = _WORKER.scaled(ranks)
-    servers = max(1, _integer(config, "api_server_count", 1))
-    gib = _API_SERVER.scaled(servers).plus(workers)
-    formula = f"{servers} API server + {ranks} workers x {_WORKER.mid} GiB"
-    if config.model_runner != "v0":
+def process_memory(ranks: int, api_servers: int = 1, *, has_engine_core: bool = True) -> Term:
+    """Resident memory of a node's processes, in GiB: it depends on their number and hardly on the model.
+
+    `has_engine_core` is false for V0, whose engine is part of the server.
+    """
+    gib = _API_SERVER.scaled(api_servers).plus(_WORKER.scaled(ranks))
+    formula = f"{api_servers} API server + {ranks} workers x {_WORKER.mid} GiB"
+    if has_engine_core:
         gib = gib.plus(_ENGINE_CORE)
         formula += f" + engine core {_ENGINE_CORE.mid} GiB"
     return Term("processes", gib, formula)
+
+
+def _processes(config: EngineConfig, ranks: int) -> Term:
+    servers = max(1, _integer(config, "api_server_count", 1))
+    return process_memory(ranks, servers, has_engine_core=config.model_runner != "v0")
 
 
 def _request_tables(config: EngineConfig, ranks: int) -> Term:

@@ -11,6 +11,7 @@ from vllmlint.memory.activation import is_compiled
 from vllmlint.memory.band import ZERO, Band, total
 from vllmlint.memory.graphs import graph_counts
 from vllmlint.memory.sampler import at_least
+from vllmlint.models.architecture import ModelArchitecture
 from vllmlint.record import record
 
 #: Imports, processes, the distributed environment: 19 s until loading began in a 0.19.0 log with one GPU.
@@ -26,6 +27,11 @@ _COMPILE_PER_LAYER = (0.0, 0.4, 1.5)
 #: One graph: 0.03 to 0.4 s in logs ("Graph capturing finished in 3 secs" for 102 in 0.19.0, 9 s for 86, 14 s
 #: for 35 in V0).
 _CAPTURE = (0.02, 0.12, 0.5)
+#: Graphs of a server whose batch limits are not known: the default lists have 35 (V0, small cards) to 102
+#: sizes (full and piecewise, 0.19.0 logs); none with `--enforce-eager` or on other devices than GPUs.
+_GRAPHS = (0, 51, 102)
+#: Layers where the config does not say.
+_LAYERS = 32
 #: Profile run and kernel warm-up; block-quantised fp8 on Hopper and newer compiles DeepGEMM kernels too.
 _WARM_UP = Band(1.0, 4.0, 20.0, "kernel warm-up")
 _DEEP_GEMM = Band(0.0, 20.0, 300.0, "DeepGEMM compiles its kernels once")
@@ -66,16 +72,49 @@ def startup_seconds(
     reading are 0 and an hour). `downloads` says that they are fetched from the hub first.
     """
     ranks = config.tensor_parallel_size * config.pipeline_parallel_size
-    steps = [
-        StartupStep("processes", _INIT.plus(_INIT_PER_RANK.scaled(max(0, ranks - 1))), f"{ranks} ranks"),
-    ]
-    if downloads:
-        steps.append(_transfer("download", checkpoint_gib, download_gib_per_second, _DOWNLOAD_RATES))
-    steps.append(_transfer("read weights", checkpoint_gib, read_gib_per_second, _READ_RATES))
-    steps.append(_compile(config))
-    steps.append(_warm_up(config))
-    steps.append(_capture(config))
+    steps = _until_loaded(ranks, checkpoint_gib, read_gib_per_second, download_gib_per_second, downloads)
+    return StartupTime((*steps, _compile(config), _warm_up(config), _capture(config)))
+
+
+def startup_seconds_anywhere(
+    architecture: ModelArchitecture,
+    ranks: int,
+    checkpoint_gib: float | None,
+    *,
+    read_gib_per_second: float | None = None,
+    download_gib_per_second: float | None = None,
+    downloads: bool = False,
+    eager: bool = False,
+) -> StartupTime:
+    """The same where the GPU is not known: compile, warm-up and capture may then take no time at all.
+
+    `ranks` are the processes that load; `eager` says that nothing is compiled or captured.
+    """
+    steps = _until_loaded(ranks, checkpoint_gib, read_gib_per_second, download_gib_per_second, downloads)
+    layers = architecture.num_hidden_layers or _LAYERS
+    if not eager:
+        _, mid, high = (base + each * layers for base, each in zip(_COMPILE, _COMPILE_PER_LAYER, strict=True))
+        steps.append(
+            StartupStep("compile", Band(0.0, mid, high, "compile cache and CPU"), f"{layers} layers")
+        )
+        low, mid, high = (each * count for each, count in zip(_CAPTURE, _GRAPHS, strict=True))
+        steps.append(
+            StartupStep("capture graphs", Band(low, mid, high, "CPU and model"), f"{_GRAPHS[1]} graphs")
+        )
+    steps.append(StartupStep("warm-up", _WARM_UP, "profile run"))
     return StartupTime(tuple(steps))
+
+
+def _until_loaded(
+    ranks: int, size_gib: float | None, read_rate: float | None, download_rate: float | None, downloads: bool
+) -> list[StartupStep]:
+    """Processes, download and reading."""
+    start = _INIT.plus(_INIT_PER_RANK.scaled(max(0, ranks - 1)))
+    steps = [StartupStep("processes", start, f"{ranks} ranks")]
+    if downloads:
+        steps.append(_transfer("download", size_gib, download_rate, _DOWNLOAD_RATES))
+    steps.append(_transfer("read weights", size_gib, read_rate, _READ_RATES))
+    return steps
 
 
 def _transfer(
