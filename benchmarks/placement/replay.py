@@ -4,9 +4,9 @@
 
 One case a line: `pod`, `cluster: {nodes, pods, slices, claims, deviceClasses, version, ...}` (API objects
 as JSON), `schedulable_nodes` (names), and `reasons` where they were recorded: a list of messages, messages
-for each node, or a count for each message. A case agrees when the same nodes take the pod and every recorded
-reason that is recognized is among ours. `cannot tell` never agrees. The last line is `agree N of M`; the
-exit code is 1 unless all agree.
+for each node, or a count for each message; `cases.py` says which other ways to write them are read. A case
+agrees when the same nodes take the pod and every recorded reason that is recognized is among ours. `cannot
+tell` never agrees. The last line is `agree N of M`; the exit code is 1 unless all agree.
 """
 
 from __future__ import annotations
@@ -19,17 +19,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cases import CaseError, messages, read_case
+
 from vllmlint.kube.scheduling.attempt import Attempt, first_reasons
-from vllmlint.kube.scheduling.cluster import parse_version, read_cluster
+from vllmlint.kube.scheduling.cluster import read_cluster
 from vllmlint.kube.scheduling.read_pod import read_pod
-from vllmlint.kube.scheduling.records import Verdict
+from vllmlint.kube.scheduling.records import Reason, Verdict
 from vllmlint.kube.scheduling.words import message
 
 #: What a message is about, whatever the release's wording.
 _KINDS = (
     (r"untolerated taint|taint.*didn't tolerate|that the pod didn't tolerate", "taint"),
     (
-        r"node affinity/selector|plugin\(s\) \[NodeAffinity\]|plugin\(s\) NodeAffinity|NodeAffinity",
+        r"node affinity/selector|Pod's node affinity|match (the )?node selector|MatchNodeSelector"
+        r"|NodeAffinity",
         "affinity",
     ),
     (r"were unschedulable", "cordon"),
@@ -55,6 +58,7 @@ _KINDS = (
     (r"CEL|asks for all devices|retrieve device class|claim limit|constraint would not", "dra-error"),
     (r"device class .* does not exist", "dra-error"),
     (r"not available on the node", "dra-elsewhere"),
+    (r"resourceclaim in use", "dra-in-use"),
     (r"resourceclaim .*not found|waiting for .*resource ?claim", "dra-missing"),
     (r"scheduling gates|^gated", "gated"),
 )
@@ -68,71 +72,54 @@ def kind_of(text: str) -> str | None:
     return next((kind for pattern, kind in _KINDS if re.search(pattern, text)), None)
 
 
-def recorded(reasons: Any) -> Iterator[tuple[str | None, str]]:
-    """The recorded reasons as (node or None, message), whatever shape they were recorded in."""
-    if isinstance(reasons, str):
-        yield from ((None, part) for part in _event_parts(reasons))
-    elif isinstance(reasons, list):
-        for one in reasons:
-            if isinstance(one, str):
-                yield from ((None, part) for part in _event_parts(one))
-            elif isinstance(one, Mapping):
-                node, text = one.get("node"), one.get("reason") or one.get("message") or one.get("reasons")
-                for part in text if isinstance(text, list) else [text]:
-                    if isinstance(part, str):
-                        yield node, part
-    elif isinstance(reasons, Mapping):
-        for key, value in reasons.items():
-            if isinstance(value, int):
-                yield None, key
-            else:
-                for part in value if isinstance(value, list) else [value]:
-                    yield key, part if isinstance(part, str) else str(part)
-
-
-def _event_parts(text: str) -> list[str]:
-    """The parts of an event's message, without what preemption says."""
-    return re.split(r",\s+(?=\d+ )", text.partition(" preemption:")[0])
-
-
 def judge(case: Mapping[str, Any]) -> tuple[list[Verdict], tuple[int, int]]:
-    """Our verdict for each node of a case, and the release it is for."""
-    cluster_data = case.get("cluster") or {}
-    cluster = read_cluster({"version": case.get("version"), **cluster_data})
+    """Our verdict for each node of a case (`read_case`), and the release it is for."""
+    cluster = read_cluster(case["cluster"])
     pod = read_pod(case["pod"], cluster.version)
-    return Attempt(pod, cluster).verdicts(), parse_version(cluster_data.get("version") or case.get("version"))
+    return Attempt(pod, cluster).verdicts(), cluster.version
 
 
-def differences(case: Mapping[str, Any]) -> list[str]:
-    """What differs between a case's recorded verdict and ours; empty when they agree."""
+def differences(row: Mapping[str, Any]) -> list[str]:
+    """What differs between a row's recorded verdict and ours; empty when they agree."""
+    case = read_case(row)
     verdicts, version = judge(case)
-    theirs = set(case.get("schedulable_nodes") or ())
-    found = []
+    theirs = set(case["schedulable_nodes"])
+    found = [
+        f"{name}: schedulable, but no node of the cluster"
+        for name in sorted(theirs - {v.node for v in verdicts})
+    ]
     for one in verdicts:
         wanted = "yes" if one.node in theirs else "no"
         if one.answer != wanted:
             why = "; ".join(f"{message(reason, version)} ({reason.detail})" for reason in one.reasons)
             found.append(f"{one.node}: scheduler {wanted}, ours {one.answer}{': ' + why if why else ''}")
+    return [*found, *_other_reasons(case["reasons"], verdicts)]
+
+
+def _other_reasons(reasons: Any, verdicts: list[Verdict]) -> Iterator[str]:
+    """The recorded reasons that are not among ours for the node (without one: for any node)."""
     rejected = [one for one in verdicts if one.answer == "no"]
-    for node, text in recorded(case.get("reasons")):
+    for node, text in messages(reasons, {one.node for one in verdicts}):
+        about = [one for one in rejected if node in {None, one.node}]
         kind = kind_of(text)
-        if kind is None:
+        if kind is None or not about:
             continue
-        ours = {_kind(reason) for one in rejected if node in {None, one.node} for reason in one.reasons}
-        if kind not in ours and any(node in {None, one.node} for one in rejected):
-            first = sorted(
-                {
-                    _kind(reason)
-                    for one in rejected
-                    if node in {None, one.node}
-                    for reason in first_reasons(one)
-                }
-            )
-            found.append(f"{node or 'some node'}: scheduler says {text!r}, ours say {', '.join(first)}")
-    return found
+        ours = [reason for one in about for reason in one.reasons]
+        if not any(_kind(reason) == kind and _same_taint(reason, text) for reason in ours):
+            first = sorted({_kind(reason) for one in about for reason in first_reasons(one)})
+            yield f"{node or 'some node'}: scheduler says {text!r}, ours say {', '.join(first)}"
 
 
-def _kind(reason: Any) -> str:
+def _same_taint(reason: Reason, text: str) -> bool:
+    """Whether a message that names a taint, as older releases do (`{key: value}`), names that of a reason."""
+    named = re.search(r"taint\w*\s*\{\s*([^:{}]+?)\s*:\s*([^{}]*?)\s*\}", text)
+    if reason.code != "taint" or named is None:
+        return True
+    key, _, value = reason.subject.rpartition(":")[0].partition("=")
+    return (key, value) == named.groups()
+
+
+def _kind(reason: Reason) -> str:
     return f"resource {reason.subject}" if reason.code == "resource" else str(reason.code)
 
 
@@ -144,21 +131,37 @@ def main() -> int:
     options = parser.parse_args()
     agree = total = 0
     for path in options.cases:
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-            if not line.strip():
-                continue
-            case = json.loads(line)
+        for number, line in _rows(path):
             total += 1
-            try:
-                found = differences(case)
-            except Exception as error:  # a case that breaks us is a difference, and the others still count
-                found = [f"{type(error).__name__}: {error}"]
+            name, found = _judged(line)
             agree += not found
             if found and options.verbose:
-                print(f"{path}:{number}: {case.get('name', '')}")
+                print(f"{path}:{number}: {name}")
                 print("\n".join(f"  {one}" for one in found))
     print(f"agree {agree} of {total}")
-    return 0 if agree == total else 1
+    return 0 if agree == total and total else 1
+
+
+def _rows(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file that hold something, with their numbers."""
+    text = path.read_text("utf-8-sig")
+    if text.lstrip().startswith("["):
+        yield from ((number, json.dumps(row)) for number, row in enumerate(json.loads(text), 1))
+        return
+    yield from ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
+
+
+def _judged(line: str) -> tuple[str, list[str]]:
+    """The name of a row and its differences; one that cannot be read, or breaks us, is a difference."""
+    name = ""
+    try:
+        row = json.loads(line)
+        name = str(row.get("name") or "") if isinstance(row, dict) else ""
+        return name, differences(row)
+    except CaseError as error:
+        return name, [f"no case: {error}"]
+    except Exception as error:  # the others still count
+        return name, [f"{type(error).__name__}: {error}"]
 
 
 if __name__ == "__main__":

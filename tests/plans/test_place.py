@@ -175,6 +175,33 @@ spec:
     assert (rooms["group"]["pods"], rooms["group"]["room"], rooms["group"]["fits"]) == (3, 2, "no")
 
 
+def test_a_leader_and_its_workers_share_a_group(tmp_path: Path) -> None:
+    template = """
+      spec:
+        nodeSelector: {gpu.example.com/type: nvidia-a100}
+        tolerations: [{key: gpu.example.com/only, operator: Exists}]
+        containers:
+        - name: vllm
+          image: vllm/vllm-openai:v0.11.0
+          args: [--model, Qwen/Qwen3-8B, --tensor-parallel-size, "8", --pipeline-parallel-size, "2"]
+          resources: {limits: {nvidia.com/gpu: 8}}"""
+    manifest = f"""
+apiVersion: leaderworkerset.x-k8s.io/v1
+kind: LeaderWorkerSet
+metadata: {{name: big}}
+spec:
+  replicas: 1
+  leaderWorkerTemplate:
+    size: 2
+    leaderTemplate: {template}
+    workerTemplate: {template}
+"""
+    result = run(tmp_path, manifest)
+    assert result.exit_code == 0
+    servers = json.loads(result.stdout)["servers"]
+    assert [(one["role"], one["capacity"][0]["pods"]) for one in servers] == [("leader", 1), ("worker", 1)]
+
+
 def test_what_a_pool_does_not_say_is_not_known(tmp_path: Path) -> None:
     contract = CONTRACT.replace('    cpu: "96"\n', "")
     pool = pools(run(tmp_path, server(), contract=contract))["a100"]

@@ -84,12 +84,13 @@ def _sum(placement: Placement, pools: tuple[PoolVerdict, ...]) -> int | None:
 
 def _demands(placement: Placement, world: World, room: int | None) -> Iterator[Room]:
     workload = placement.workload
-    size = group_pods(workload)
-    if size is not None and size > 1 and _one_shape(workload, world):
+    size = group_pods(workload, world)
+    if size is not None and size > 1:
         yield _room("group", size, room, workload.object.node.at("spec", "leaderWorkerTemplate", "size"))
-    per_replica = size or 1
+    per_replica = 1 if size is None else size
     replicas = workload.replicas
-    if replicas is not None:
+    # a group whose size is not known asks for an unknown number of pods
+    if replicas is not None and (size is not None or workload.carrier != "lws"):
         wanted = replicas * per_replica
         yield _room("replicas", wanted, room, workload.replicas_node)
         surge = surge_of(workload, replicas)
@@ -149,19 +150,21 @@ def surge_of(workload: Workload, replicas: int) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def group_pods(workload: Workload) -> int | None:
-    """The pods of one replica that must run together: a LeaderWorkerSet's size, a host group of Ray."""
-    if workload.carrier == "lws":
-        node = workload.object.node.at("spec", "leaderWorkerTemplate", "size")
-        return 1 if node is None else workload.object.node.integer("spec", "leaderWorkerTemplate", "size")
-    return None
+def group_pods(workload: Workload, world: World) -> int | None:
+    """The pods of one LeaderWorkerSet group that are made from this template, all of which must be there for
+    any to serve; None for other kinds and where the size cannot be told.
 
-
-def _one_shape(workload: Workload, world: World) -> bool:
-    """Whether all pods of a group are made from one template, so that one sum holds for all."""
+    With a template of its own the leader is one pod of the group, and the workers are the others.
+    """
+    if workload.carrier != "lws":
+        return None
+    node = workload.object.node.at("spec", "leaderWorkerTemplate", "size")
+    size = 1 if node is None else workload.object.node.integer("spec", "leaderWorkerTemplate", "size")
     facts = world.facts_of(workload.object)
     roles = [one for one in (facts.workloads if facts else ()) if one.object is workload.object]
-    return len(roles) == 1
+    if size is None or len(roles) < 2:
+        return size
+    return 1 if workload.role == "leader" else size - 1
 
 
 def scalers_of(workload: Workload, world: World) -> Iterator[KubeObject]:

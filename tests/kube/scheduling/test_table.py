@@ -49,9 +49,11 @@ def test_the_scheduler_itself_says_so(case: dict[str, Any]) -> None:
     assert differences(case) == []
 
 
-def test_random_clusters() -> None:
-    lines = (ROOT / "fixtures/placement/random-kube-scheduler-1.37.2.jsonl").read_text("utf-8").splitlines()
-    assert len(lines) == 80
+@pytest.mark.parametrize(("name", "count"), [("random", 80), ("random-devices-and-volumes", 75)])
+def test_random_clusters(name: str, count: int) -> None:
+    file = ROOT / "fixtures/placement" / f"{name}-kube-scheduler-1.37.2.jsonl"
+    lines = file.read_text("utf-8").splitlines()
+    assert len(lines) == count
     assert [found for line in lines for found in differences(json.loads(line))] == []
 
 

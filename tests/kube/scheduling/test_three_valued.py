@@ -10,7 +10,7 @@ import pytest
 from vllmlint.kube.node import Node, Taint
 from vllmlint.kube.scheduling.admission import refusals
 from vllmlint.kube.scheduling.attempt import Attempt
-from vllmlint.kube.scheduling.cluster import Cluster
+from vllmlint.kube.scheduling.cluster import Cluster, parse_version, read_cluster
 from vllmlint.kube.scheduling.kubelet import check_kubelet
 from vllmlint.kube.scheduling.read_pod import read_pod
 from vllmlint.kube.scheduling.records import Verdict
@@ -156,3 +156,43 @@ def test_more_shared_replicas_than_a_container_gets() -> None:
     (reason,) = check_kubelet(read_pod(asking(2)), node, most)
     assert reason.route == ("spec", "containers", 0, "resources", "limits", "nvidia.com/gpu")
     assert not list(check_kubelet(read_pod(asking(1)), node, most))
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("1.36", (1, 36)),
+        ("v1.33.2-gke.1240000", (1, 33)),
+        ("1.31+", (1, 31)),
+        (None, (1, 37)),
+        ("x", (1, 37)),
+    ],
+)
+def test_versions(text: str | None, version: tuple[int, int]) -> None:
+    assert parse_version(text) == version
+
+
+@pytest.mark.parametrize("spelling", ["deviceClasses", "device_classes", "deviceclasses"])
+def test_lists_of_a_cluster_in_any_spelling(spelling: str) -> None:
+    assert read_cluster({spelling: [{"metadata": {"name": "gpu"}}]}).devices.classes == {
+        "gpu": {"metadata": {"name": "gpu"}}
+    }
+
+
+@pytest.mark.parametrize(("slices", "answer"), [(True, "yes"), (False, "unknown")])
+def test_device_allocation_before_its_release(slices: bool, answer: str) -> None:
+    node = {"metadata": {"name": "n"}, "status": {"allocatable": {"pods": "110"}}}
+    pool = {"name": "n", "generation": 1, "resourceSliceCount": 1}
+    offered = {"driver": "d", "nodeName": "n", "pool": pool, "devices": [{"name": "g", "basic": {}}]}
+    request = {"name": "g", "deviceClassName": "any"}
+    cluster = read_cluster(
+        {
+            "version": "1.32",
+            "nodes": [node],
+            "slices": [{"spec": offered}] if slices else [],
+            "deviceClasses": [{"metadata": {"name": "any"}, "spec": {}}],
+            "claims": [{"metadata": {"name": "g"}, "spec": {"devices": {"requests": [request]}}}],
+        }
+    )
+    claiming = read_pod(pod({"resourceClaims": [{"name": "g", "resourceClaimName": "g"}]}), cluster.version)
+    assert Attempt(claiming, cluster).verdicts()[0].answer == answer

@@ -198,9 +198,15 @@ def parse_version(value: Any) -> tuple[int, int]:
         return NEWEST
 
 
+def _plain_name(name: str) -> str:
+    """A list's name without its spelling: `deviceClasses` and `device_classes` are one."""
+    return name.replace("_", "").lower()
+
+
 def _objects(data: Mapping[str, Any], *names: str) -> list[Mapping[str, Any]]:
+    by_name = {_plain_name(str(key)): value for key, value in data.items()}
     for name in names:
-        listed = data.get(name)
+        listed = by_name.get(_plain_name(name))
         if isinstance(listed, Mapping):  # a List object
             listed = listed.get("items")
         if isinstance(listed, list):

@@ -15,7 +15,6 @@ from vllmlint.record import record
 
 _BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 _SELECTED_NODE = "volume.kubernetes.io/selected-node"
-_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _NO_PROVISIONER = "kubernetes.io/no-provisioner"
 _ZONE_KEYS = (
     "failure-domain.beta.kubernetes.io/zone",
@@ -97,17 +96,10 @@ class VolumeState:
         self.everywhere.append(Reason("VolumeBinding", code, "no", volume.claim, volume.route, "", detail))
 
     def _class_of(self, claim: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-        name = _at(claim, "spec", "storageClassName")
-        if name is None:
-            name = next(
-                (
-                    key
-                    for key, one in self.storage.classes.items()
-                    if _at(one, "metadata", "annotations", _DEFAULT_CLASS) == "true"
-                ),
-                "",
-            )
-        return str(name), self.storage.classes.get(str(name), {})
+        """A claim's storage class. The default one is not looked for: the API server has written it into the
+        claim where there is one, and the scheduler takes a claim without a class for one of class ""."""
+        name = str(_at(claim, "spec", "storageClassName") or "")
+        return name, self.storage.classes.get(name, {})
 
     def _delayed(self, claim: Mapping[str, Any]) -> bool:
         return bool(_at(self._class_of(claim)[1], "volumeBindingMode") == "WaitForFirstConsumer")

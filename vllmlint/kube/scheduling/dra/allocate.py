@@ -299,7 +299,7 @@ def _free_counters(pools: Sequence[DevicePool], in_use: InUse) -> dict[tuple[str
     for pool in pools:
         for (one, counter), size in (pool.counters or {}).items():
             free[pool.driver, pool.name, one, counter] = size
-        for device in pool.devices:
+        for device in (*pool.devices, *pool.elsewhere):
             if device.id in in_use.devices:
                 for one, counter, size in device.counters:
                     key = (pool.driver, pool.name, one, counter)

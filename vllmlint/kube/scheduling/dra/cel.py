@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from vllmlint.kube.scheduling.dra import cel_values as values
+from vllmlint.kube.scheduling.dra.cel_rewrite import plain as plain_cel
 from vllmlint.kube.scheduling.dra.objects import Device, DraError, amount
+
+#: What the evaluator's grammar lacks: optional fields and elements, and names in backticks.
+_BEYOND = re.compile(r"\.\?|[\[{,]\s*\?|`")
 
 
 class CelUnknownError(Exception):
@@ -41,53 +46,12 @@ def _program(expression: str) -> Any:
 
     try:
         environment = celpy.Environment()
-        return environment.program(
-            environment.compile(without_binds(expression)), functions=dict(_functions())
-        )
+        return environment.program(environment.compile(plain_cel(expression)), functions=dict(_functions()))
     except celpy.celparser.CELParseError as error:
         detail = str(error.args[0]).partition("\n")[0]
-        raise CelUnknownError(f"cannot read the expression: {detail}") from None
-
-
-def without_binds(expression: str) -> str:
-    """`cel.bind(name, value, body)` in the words of plain CEL: `[value].map(name, body)[0]`."""
-    start = expression.find("cel.bind(")
-    if start < 0:
-        return expression
-    begin = start + len("cel.bind(")
-    parts, end = _arguments(expression, begin)
-    if len(parts) != 3:
-        return expression
-    name, value, body = (without_binds(part.strip()) for part in parts)
-    bound = f"[{value}].map({name}, {body})[0]"
-    return expression[:start] + bound + without_binds(expression[end:])
-
-
-def _arguments(text: str, begin: int) -> tuple[list[str], int]:
-    """The arguments of a call from behind its parenthesis, and where what follows the call begins."""
-    parts: list[str] = []
-    depth, last, quote = 0, begin, ""
-    at = begin
-    while at < len(text):
-        char = text[at]
-        if quote:
-            if char == "\\":
-                at += 1
-            elif char == quote:
-                quote = ""
-        elif char in "\"'":
-            quote = char
-        elif char in "([{":
-            depth += 1
-        elif char in ")]}":
-            if not depth:
-                return [*parts, text[last:at]], at + 1
-            depth -= 1
-        elif char == "," and not depth:
-            parts.append(text[last:at])
-            last = at + 1
-        at += 1
-    return [], len(text)
+        if _BEYOND.search(expression):
+            raise CelUnknownError(f"cannot read the expression: {detail}") from None
+        raise DraError(f"CEL compile error: {expression}") from None
 
 
 def _device(device: Device) -> Any:
@@ -171,7 +135,11 @@ def _functions() -> dict[str, Any]:
         try:
             return boolean(one == other)
         except TypeError:
-            return boolean(False)
+            # numbers of two types are compared by what they amount to
+            pair = all(
+                isinstance(each, integer | celtypes.UintType | celtypes.DoubleType) for each in (one, other)
+            )
+            return boolean(pair and float(one) == float(other))
 
     def differ(one: Any, other: Any) -> Any:
         same = equal(one, other)
@@ -216,5 +184,17 @@ def _functions() -> dict[str, Any]:
         "substring": lambda one, start, *end: text(str(one)[int(start) : int(end[0]) if end else None]),
         "indexOf": lambda one, part: integer(str(one).find(str(part))),
         "lastIndexOf": lambda one, part: integer(str(one).rfind(str(part))),
+        "find": lambda one, pattern: text(_found(one, pattern, 1)[0] if _found(one, pattern, 1) else ""),
+        "findAll": lambda one, pattern, *limit: celtypes.ListType(
+            [text(part) for part in _found(one, pattern, int(limit[0]) if limit else -1)]
+        ),
         "charAt": lambda one, at: text(str(one)[int(at)]),
     }
+
+
+def _found(text: Any, pattern: Any, limit: int) -> list[str]:
+    """What a regular expression (RE2's) finds in a text, at most `limit` times (below 0: all)."""
+    import re2
+
+    found = [match.group(0) for match in re2.finditer(str(pattern), str(text))]
+    return found if limit < 0 else found[:limit]

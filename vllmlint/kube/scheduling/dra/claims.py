@@ -124,7 +124,9 @@ class ClaimState:
         if not self.needs_devices(node):
             return
         yield from self.everywhere
-        if self.pod.claims and not self.cluster.gate("DynamicResourceAllocation"):
+        # a cluster that has slices has the gate on, whatever its release
+        switched_on = self.cluster.gate("DynamicResourceAllocation") or bool(self.devices.slices)
+        if self.pod.claims and not switched_on:
             what = "the cluster's release has no stable dynamic resource allocation (before 1.34)"
             yield Reason(_PLUGIN, "dra", "unknown", "", self._route, "", what)
             return

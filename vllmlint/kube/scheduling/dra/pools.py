@@ -25,6 +25,8 @@ class DevicePool:
     name: str
     devices: tuple[Device, ...] = ()
     counters: dict[tuple[str, str], Amount] | None = None
+    #: devices of its slices for other nodes: what they hold is gone from the counters too
+    elsewhere: tuple[Device, ...] = ()
     incomplete: bool = False
     invalid: bool = False
 
@@ -44,9 +46,11 @@ def selected(selection: Mapping[str, Any], node: NodeState) -> bool:
 def gather_pools(
     slices: Sequence[Mapping[str, Any]], node: NodeState, taint_rules: Sequence[Mapping[str, Any]] = ()
 ) -> list[DevicePool]:
-    """The pools whose slices reach a node, those of outdated generations left out."""
+    """The pools whose slices reach a node, those of outdated generations left out, in the order in which the
+    scheduler tries them: by driver and name, their slices by name."""
     by_pool: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for one in slices:
+    ordered = sorted(slices, key=lambda one: str(mapping(one.get("metadata")).get("name") or ""))
+    for one in ordered:
         spec = mapping(one.get("spec"))
         pool = mapping(spec.get("pool"))
         if not _reaches(spec, node):
@@ -57,13 +61,11 @@ def gather_pools(
             there.clear()
         if newest is None or _generation(spec) >= newest:
             there.append(spec)
-    found = [_pool(key, specs, slices, taint_rules) for key, specs in by_pool.items()]
+    found = [_pool(key, specs, ordered, taint_rules) for key, specs in sorted(by_pool.items())]
     return [pool for pool in found if pool is not None]
 
 
 def _reaches(spec: Mapping[str, Any], node: NodeState) -> bool:
-    if spec.get("sharedCounters"):
-        return True
     if spec.get("perDeviceNodeSelection") is True:
         return any(selected(mapping(one.get("basic")) or one, node) for one in listed(spec.get("devices")))
     return selected(spec, node)
@@ -80,41 +82,57 @@ def _pool(
     slices: Sequence[Mapping[str, Any]],
     taint_rules: Sequence[Mapping[str, Any]],
 ) -> DevicePool | None:
+    """A pool from its slices that reach a node; counters are also those of its other slices."""
     driver, name = key
     generation = _generation(specs[0])
-    everywhere = [
-        spec
-        for one in slices
-        if (spec := mapping(one.get("spec"))).get("driver") == driver
-        and mapping(spec.get("pool")).get("name") == name
-    ]
+    elsewhere: list[Mapping[str, Any]] = []
     wanted = mapping(specs[0].get("pool")).get("resourceSliceCount")
     if len(specs) != wanted:
+        everywhere = [
+            spec
+            for one in slices
+            if (spec := mapping(one.get("spec"))).get("driver") == driver
+            and mapping(spec.get("pool")).get("name") == name
+        ]
         if any(_generation(spec) > generation for spec in everywhere):
             return None
-        if sum(_generation(spec) == generation for spec in everywhere) != wanted:
+        same = [spec for spec in everywhere if _generation(spec) == generation]
+        if len(same) != wanted:
             return DevicePool(driver, name, incomplete=True)
-    counters: dict[tuple[str, str], Amount] = {}
-    names: set[str] = set()
-    devices: list[Device] = []
-    invalid = False
-    for spec in specs:
-        sets = list(listed(spec.get("sharedCounters")))
-        invalid = invalid or any(any(key[0] == str(one.get("name")) for key in counters) for one in sets)
-        for one in sets:
-            for counter, value in mapping(one.get("counters")).items():
-                counters[str(one.get("name")), str(counter)] = amount(value)
-        if sets:
-            continue
-        for data in listed(spec.get("devices")):
-            device = read_device(data, driver, name)
-            invalid = invalid or device.id[2] in names
-            names.add(device.id[2])
-            devices.append(_tainted(device, spec, taint_rules))
-    invalid = invalid or any(
-        (one, counter) not in counters for device in devices for one, counter, _ in device.counters
+        elsewhere = [spec for spec in same if not any(spec is one for one in specs)]
+    counters, clashing = _counters([*specs, *elsewhere])
+    here = _devices(specs, key, taint_rules)
+    names = {device.id[2] for device in here}
+    others = _devices(elsewhere, key, ())
+    dangling = any(
+        (one, counter) not in counters for device in (*here, *others) for one, counter, _ in device.counters
     )
-    return DevicePool(driver, name, tuple(devices), counters, invalid=invalid)
+    invalid = clashing or dangling or len(names) < len(here)
+    return DevicePool(driver, name, tuple(here), counters, tuple(others), invalid=invalid)
+
+
+def _counters(specs: Sequence[Mapping[str, Any]]) -> tuple[dict[tuple[str, str], Amount], bool]:
+    """The amounts of all counter sets, and whether two sets have one name."""
+    counters: dict[tuple[str, str], Amount] = {}
+    names: list[str] = []
+    for spec in specs:
+        for one in listed(spec.get("sharedCounters")):
+            names.append(str(one.get("name")))
+            for counter, value in mapping(one.get("counters")).items():
+                counters[names[-1], str(counter)] = amount(value)
+    return counters, len(set(names)) < len(names)
+
+
+def _devices(
+    specs: Sequence[Mapping[str, Any]], key: tuple[str, str], rules: Sequence[Mapping[str, Any]]
+) -> list[Device]:
+    """The devices of slices in their order; a slice with counters has none."""
+    return [
+        _tainted(read_device(data, *key), spec, rules)
+        for spec in specs
+        if not spec.get("sharedCounters")
+        for data in listed(spec.get("devices"))
+    ]
 
 
 def _tainted(device: Device, spec: Mapping[str, Any], rules: Sequence[Mapping[str, Any]]) -> Device:
