@@ -91,6 +91,11 @@ def test_a_kind_that_ends_with_list_but_has_no_items_is_an_object() -> None:
             "base/kustomization.yaml",
             "kustomization file",
         ),
+        (
+            "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: [a.yaml]\n",
+            "component.yaml",
+            "kustomization file",
+        ),
     ],
 )
 def test_what_is_no_object(text: str, path: str, reason: str) -> None:

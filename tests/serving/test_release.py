@@ -27,6 +27,8 @@ def release(tag: str) -> Release:
         ("v0.11.0-x86_64", "0.11.0", "x86_64"),
         ("v0.11.1rc3-cu129", "0.11.1rc3", "cu129"),
         ("0.10.1+gptoss", "0.10.1", "gptoss"),
+        ("v0.7.3.self.post1", "0.7.3", "self.post1"),
+        ("v0.10.2.cuda12", "0.10.2", "cuda12"),
         ("0.12", "0.12", ""),
         (" v0.9.2 ", "0.9.2", ""),
         ("0.9.2.dev12", "0.9.2.dev12", ""),
@@ -37,7 +39,7 @@ def test_tags_are_read(tag: str, text: str, suffix: str) -> None:
     assert (str(found), found.suffix) == (text, suffix)
 
 
-@pytest.mark.parametrize("tag", ["latest", "nightly", "nightly-0123abc", "main", "", "v1", "cu129", "0.x.1"])
+@pytest.mark.parametrize("tag", ["latest", "nightly", "nightly-0123abc", "main", "", "v1", "cu129", "0.x.1", "0.10.2.", "0.1.2.3.4"])
 def test_tags_without_a_release(tag: str) -> None:
     assert Release.parse(tag) is None
 

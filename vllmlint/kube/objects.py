@@ -65,6 +65,10 @@ def string_map(node: Node | None) -> dict[str, str]:
     return {key: value.text for key, value in node.entries.items() if isinstance(value, Scalar)}
 
 
+#: The API group of what kustomize reads itself (Kustomization, Component): no object of a cluster.
+_KUSTOMIZE = "kustomize.config.k8s.io/"
+
+
 def objects_of(file: SourceFile) -> tuple[list[KubeObject], list[Skipped]]:
     """The objects of a file (`List` objects opened up), and the documents that are none."""
     found: list[KubeObject] = []
@@ -90,7 +94,7 @@ def _objects_in(file: SourceFile, index: int, root: Node) -> Iterator[KubeObject
         for item in items.items:
             yield from _objects_in(file, index, item)
         return
-    if version.text.startswith("kustomize.config.k8s.io/"):
+    if version.text.startswith(_KUSTOMIZE):
         return
     yield KubeObject(file, index, root)
 
@@ -99,7 +103,9 @@ def _reason(document: Document) -> str:
     """Why a document holds no object, as precisely as its shape and file name tell."""
     name = PurePosixPath(document.place.source.path).name
     root = document.root
-    if name in {"kustomization.yaml", "kustomization.yml", "Kustomization"}:
+    version = root.scalar("apiVersion") if isinstance(root, Mapping) else None
+    kustomize = version is not None and version.text.startswith(_KUSTOMIZE)
+    if kustomize or name in {"kustomization.yaml", "kustomization.yml", "Kustomization"}:
         return "kustomization file"
     if name in {"Chart.yaml", "Chart.yml"}:
         return "Helm chart metadata"

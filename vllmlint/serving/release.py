@@ -11,14 +11,15 @@ from vllmlint.record import record
 from vllmlint.regex import regex
 from vllmlint.resources import resource
 
-#: `v0.10.2`, `0.8.5.post1`, `0.11.1rc3`, `0.6.3.post1-cu118`, `0.9.0.dev12+gabc`; the rest of a tag after
-#: a dash or plus names a build (CUDA version, architecture), not another release.
+#: `v0.10.2`, `0.8.5.post1`, `0.11.1rc3`, `0.6.3.post1-cu118`, `0.9.0.dev12+gabc`, `v0.7.3.self.post1`; the
+#: rest of a tag after a dash, a plus or a word names a build (CUDA version, architecture, team), not another
+#: release.
 _TAG = regex(
     r"v?(?P<numbers>\d{1,9}\.\d{1,9}(?:\.\d{1,9}){0,2})"
     r"(?:[._]?(?P<pre>a|b|rc|alpha|beta)[._]?(?P<pre_number>\d{0,9}))?"
     r"(?:[._]?post(?P<post>\d{1,9}))?"
     r"(?:[._]?dev(?P<dev>\d{0,9}))?"
-    r"(?:[-+_](?P<suffix>[A-Za-z0-9][\w.+-]*))?",
+    r"(?:(?:[-+_]|\.(?=[A-Za-z]))(?P<suffix>[A-Za-z0-9][\w.+-]*))?",
     re.IGNORECASE,
 )
 _PRE_RANK = {"a": -3, "alpha": -3, "b": -2, "beta": -2, "rc": -1}
