@@ -39,7 +39,10 @@ def test_tags_are_read(tag: str, text: str, suffix: str) -> None:
     assert (str(found), found.suffix) == (text, suffix)
 
 
-@pytest.mark.parametrize("tag", ["latest", "nightly", "nightly-0123abc", "main", "", "v1", "cu129", "0.x.1", "0.10.2.", "0.1.2.3.4"])
+@pytest.mark.parametrize(
+    "tag",
+    ["latest", "nightly", "nightly-0123abc", "main", "", "v1", "cu129", "0.x.1", "0.10.2.", "0.1.2.3.4"],
+)
 def test_tags_without_a_release(tag: str) -> None:
     assert Release.parse(tag) is None
 
