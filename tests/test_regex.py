@@ -49,7 +49,7 @@ def patterns() -> list[str]:
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "regex"
     )
-    return [call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)]
+    return [str(call.args[0].value) for call in calls if isinstance(call.args[0], ast.Constant)]
 
 
 def test_every_expression_of_the_package_compiles() -> None:

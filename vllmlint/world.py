@@ -78,8 +78,18 @@ class World:
         self.files = [_read_objects(file) for file in files]
 
     def memo(self, question: str) -> dict[Any, Any]:
-        """Answers to a question that are kept for the run."""
+        """Answers to a question that are kept for the run; those about a workload, under its `id`, until its
+        file is judged."""
         return self._memos.setdefault(question, {})
+
+    def forget(self, facts: FileFacts) -> None:
+        """Drop what was worked out about the servers and workloads of a file that is judged: in a run of
+        thousands of files it would fill the memory."""
+        for server in facts.servers:
+            server.forget()
+        for memo in self._memos.values():
+            for workload in facts.workloads:
+                memo.pop(id(workload), None)
 
     def add_foreign(self, objects: Iterable[KubeObject]) -> None:
         """Let joins see objects of files that are not linted here: siblings, other shards of a run."""

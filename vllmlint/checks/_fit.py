@@ -40,6 +40,13 @@ def plans_of(server: Server, world: World) -> Sequence[FitPlan]:
 
     The arithmetic is imported only here: most runs hold servers whose model or GPU is not known.
     """
+    found: Sequence[FitPlan] | None = server.memo.get("told plans")
+    if found is None:
+        found = server.memo["told plans"] = _plans_of(server, world)
+    return found
+
+
+def _plans_of(server: Server, world: World) -> Sequence[FitPlan]:
     if server.is_headless or server.model.kind == "unknown" or server.model.source == "default":
         return ()
     from vllmlint.plans.fit_model import model_of_server

@@ -193,13 +193,7 @@ def dp_external_lb_dense_model(server: Server, world: World) -> Iterator[Finding
 
 def engine_refuses_configuration(server: Server, world: World) -> Iterator[Finding]:
     """Anything else that vLLM's configuration refuses for this model and GPU."""
-    plans = _judged(server, world)
-    rules = {
-        plan.memory.refusal.rule
-        for plan in plans
-        if plan.memory is not None and plan.memory.refusal is not None
-    }
-    others = frozenset(rules) - _OWN_RULE - _ELSEWHERE
+    others = frozenset(_by_rule(server, world)) - _OWN_RULE - _ELSEWHERE
     yield from _findings(server, world, others, "Change what the message names.", "refused")
 
 
@@ -212,16 +206,22 @@ def _findings(
 
 def _refused(server: Server, world: World, rules: frozenset[str]) -> Iterator[tuple[Refusal, FitPlan, Scope]]:
     """The refusals of some kinds, each with its first plan and the GPUs it stands for."""
-    plans = _judged(server, world)
-    by_rule: dict[str, list[FitPlan]] = {}
-    for plan in plans:
-        refusal = plan.memory.refusal if plan.memory is not None else None
-        if refusal is not None and refusal.rule in rules:
-            by_rule.setdefault(refusal.rule, []).append(plan)
-    for found in by_rule.values():
+    for rule, found in _by_rule(server, world).items():
         memory = found[0].memory
-        if memory is not None and memory.refusal is not None:
-            yield memory.refusal, found[0], scope_of(found, plans)
+        if rule in rules and memory is not None and memory.refusal is not None:
+            yield memory.refusal, found[0], scope_of(found, _judged(server, world))
+
+
+def _by_rule(server: Server, world: World) -> dict[str, list[FitPlan]]:
+    """The plans that fail, by the rule of their refusal; gathered once for the rules of this module."""
+    found: dict[str, list[FitPlan]] | None = server.memo.get("refused plans")
+    if found is None:
+        found = server.memo["refused plans"] = {}
+        for plan in _judged(server, world):
+            refusal = plan.memory.refusal if plan.memory is not None else None
+            if refusal is not None:
+                found.setdefault(refusal.rule, []).append(plan)
+    return found
 
 
 def _judged(server: Server, world: World) -> Sequence[FitPlan]:

@@ -146,8 +146,7 @@ class Shard:
         for facts in world.files:
             hits += run_rules(facts, world, selection, errors)
             lost += lost_inputs(facts, world)
-            for server in facts.servers:
-                server.forget()
+            world.forget(facts)
         shown, silenced = apply_ignores(
             hits, world, selection, no_ignores=options.no_ignores, minimum=options.min_confidence
         )

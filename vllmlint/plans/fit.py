@@ -10,6 +10,7 @@ from vllmlint.engine.kernels import cuda_build, kernels_missing
 from vllmlint.facts.images import is_official
 from vllmlint.hardware.gpu import Gpu
 from vllmlint.memory.plan import MemoryPlan, Verdict, plan_memory
+from vllmlint.memory.plan_cache import PlanCache
 from vllmlint.plans.fit_subject import FitSubject, flag
 from vllmlint.record import record
 
@@ -17,6 +18,8 @@ from vllmlint.record import record
 _OLDEST = "0.6.0"
 #: Vendors of GPUs whose memory vLLM profiles as vllm-memory.md describes.
 _VENDORS = frozenset({"nvidia", "amd"})
+#: Servers that are told the same share a plan.
+_PLANS = PlanCache()
 
 
 @record
@@ -82,16 +85,10 @@ def _with_kernels(plan: FitPlan) -> FitPlan:
 
 def _planned(subject: FitSubject, gpu: Gpu, settings: Mapping[str, Any]) -> MemoryPlan:
     assert subject.architecture is not None
-    return plan_memory(
-        EngineRequest(
-            subject.release,
-            subject.architecture,
-            gpu,
-            settings,
-            subject.env,
-            subject.gpu_count,
-        )
+    request = EngineRequest(
+        subject.release, subject.architecture, gpu, settings, subject.env, subject.gpu_count
     )
+    return _PLANS.plan(request, plan_memory)
 
 
 def _on_every_path(subject: FitSubject, gpu: Gpu, pool: str | None, memory: MemoryPlan) -> FitPlan:

@@ -44,7 +44,16 @@ def known_model(
 
 
 def model_of_server(server: Server, world: World, name: str | None = None) -> KnownModel:
-    """The model of a server; `name` wins over what the manifest says."""
+    """The model of a server, looked up once; `name` wins over what the manifest says."""
+    if name is not None:
+        return _model_of(server, world, name)
+    found: KnownModel | None = server.memo.get("known model")
+    if found is None:
+        found = server.memo["known model"] = _model_of(server, world, None)
+    return found
+
+
+def _model_of(server: Server, world: World, name: str | None) -> KnownModel:
     path = server.object.file.path
     outside = world.models_outside(path) if world.models_outside is not None else NOTHING_OUTSIDE
     declared = world.contract(server.object).models

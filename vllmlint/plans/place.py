@@ -17,7 +17,7 @@ from vllmlint.kube.scheduling.read_pod import NEWEST
 from vllmlint.kube.scheduling.records import Answer, Pod, Reason
 from vllmlint.manifest.text import Place
 from vllmlint.plans.place_objects import devices_of, storage_of
-from vllmlint.plans.place_pod import completed_by_others, field_place, pod_data, pod_of
+from vllmlint.plans.place_pod import completed_by_others, field_place, pod_of
 from vllmlint.record import record, replace
 from vllmlint.world import World
 
@@ -120,8 +120,7 @@ def profiles_for(workload: Workload, world: World) -> tuple[Origin, tuple[NodePr
 def _place(workload: Workload, world: World) -> Placement:
     origin, profiles = profiles_for(workload, world)
     if origin == "platform":
-        pod = pod_of(workload, NEWEST)
-        profiles = _platform_profiles(pod)
+        profiles = _platform_profiles(_pod(workload, NEWEST, world))
         origin = "platform" if profiles else "nothing"
     return place_on(workload, origin, profiles, world)
 
@@ -131,7 +130,7 @@ def place_on(
 ) -> Placement:
     """Where the pods of a workload could run, had the run these kinds of nodes."""
     cluster = _cluster(origin, profiles, world)
-    pod = pod_of(workload, cluster.version)
+    pod = _pod(workload, cluster.version, world)
     if pod.claims or pod.volumes:
         devices = devices_of(workload, pod, world, cluster.devices)
         storage = storage_of(workload, pod, world, cluster.storage)
@@ -139,9 +138,18 @@ def place_on(
     attempt = Attempt(pod, cluster)
     places = _Places(workload)
     gates = cluster.gate("TaintTolerationComparisonOperators")
-    refused = tuple(map(places.one, refusals(pod_data(workload), comparisons=gates)))
+    refused = tuple(map(places.one, refusals(pod.source, comparisons=gates)))
     pools = tuple(_pool(one, attempt, places) for one in profiles)
     return Placement(workload, pod, origin, pools, refused)
+
+
+def _pod(workload: Workload, version: tuple[int, int], world: World) -> Pod:
+    """The pod of a workload, read once for a cluster of a release."""
+    memo = world.memo("pods").setdefault(id(workload), {})
+    found: Pod | None = memo.get(version)
+    if found is None:
+        found = memo[version] = pod_of(workload, version)
+    return found
 
 
 def _platform_profiles(pod: Pod) -> tuple[NodeProfile, ...]:
