@@ -50,11 +50,11 @@ def main() -> None:
     # a run is short and its data lives to the end: collecting cycles would only cost time
     gc.disable()
     name = "kubectl vllmlint" if os.path.basename(sys.argv[0]).startswith("kubectl-") else "vllmlint"
-    from vllmlint.cli.app import app
+    from vllmlint.cli.app import run_app
 
     try:
         try:
-            app(prog_name=name)
+            run_app(name)
         finally:
             sys.stdout.flush()
     except KeyboardInterrupt:

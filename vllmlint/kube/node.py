@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import field
-from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vllmlint.kube.quantity import exact_quantity
 from vllmlint.record import record, replace
 
+if TYPE_CHECKING:
+    from fractions import Fraction
+
 #: An exact amount of a resource: bytes, cores, devices.
-Amount: TypeAlias = int | Fraction
+Amount: TypeAlias = "int | Fraction"
 
 
 @record

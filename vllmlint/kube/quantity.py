@@ -64,8 +64,6 @@ def exact_quantity(text: str) -> int | Fraction | None:
 
     For sums that are compared with what a node has: a tenth of a core is a tenth, not a float near it.
     """
-    from fractions import Fraction
-
     match = _QUANTITY.match(text)
     if match is None or len(text) > _MAX_DIGITS + len("e+100"):
         return None
@@ -73,6 +71,10 @@ def exact_quantity(text: str) -> int | Fraction | None:
     if exponent and abs(int(exponent[1:])) > _MAX_DIGITS:
         return None
     whole = number.isdecimal() and not exponent
+    if whole and suffix not in _DIVISORS:  # nearly always: bytes and devices
+        return min(int(number) * _MULTIPLIERS[suffix or ""], _LARGEST)
+    from fractions import Fraction
+
     value: int | Fraction = int(number) if whole else Fraction(number + (exponent or ""))
     divisor = _DIVISORS.get(suffix)
     value = Fraction(value, divisor) if divisor is not None else value * _MULTIPLIERS[suffix or ""]

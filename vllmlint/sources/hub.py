@@ -7,7 +7,6 @@ repository is ever loaded.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,6 +96,8 @@ def _text(model_id: str, name: str, commit: str) -> str:
     try:
         return Path(hf_hub_download(model_id, name, revision=commit)).read_text("utf-8", errors="replace")
     except PermissionError:
+        import tempfile
+
         with tempfile.TemporaryDirectory() as place:
             path = hf_hub_download(model_id, name, revision=commit, cache_dir=place)
             return Path(path).read_text("utf-8", errors="replace")
