@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from vllmlint.regex import regex
 from vllmlint.checks._hub import downloads_from_hub
 from vllmlint.checks._load import GIB, KnownSize, known_size
 from vllmlint.finding import Finding, Related
@@ -17,7 +18,7 @@ from vllmlint.world import World
 
 #: Storage that does not hold a claim to its size: shared file systems whose claims are only directories, and
 #: directories of the node (EFS and NFS provisioners, local-path, hostpath, object stores behind FUSE).
-_UNBOUNDED = re.compile(
+_UNBOUNDED = regex(
     r"efs|nfs|local-path|host-?path|standard-rwx|s3|gcs|fuse|blob|lustre|weka|juice|elastic|manual",
     re.IGNORECASE,
 )

@@ -321,8 +321,8 @@ def _leave(code: int) -> None:
 def run_app(name: str) -> None:
     """Run the command line under a name.
 
-    Where a command is named in full, click hears of that one alone: reading the options of all of them takes as
-    long as linting a file.
+    Where a command is named in full, click hears of that one alone: reading the options of all of them
+    takes as long as linting a file.
     """
     every = app.registered_commands
     app.registered_commands = [one for one in every if sys.argv[1:2] == [_name_of(one)]] or every
