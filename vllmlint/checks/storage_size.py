@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from vllmlint.regex import regex
 from vllmlint.checks._hub import downloads_from_hub
 from vllmlint.checks._load import GIB, KnownSize, known_size
 from vllmlint.finding import Finding, Related
 from vllmlint.kube.pods import Mount, Workload
 from vllmlint.kube.quantity import parse_quantity
 from vllmlint.manifest.nodes import Mapping, Node, Scalar
+from vllmlint.regex import regex
 from vllmlint.serving.cache_paths import hub_cache
 from vllmlint.serving.server import Server
 from vllmlint.world import World
