@@ -45,6 +45,7 @@ _SWITCHES = (
     "skip_mm_profiling",
     "disable_custom_all_reduce",
 )
+_DTYPES = frozenset({"bfloat16", "float16", "float32"})
 _ENV = re.compile(r"\b(VLLM_[A-Z0-9_]+)\s*=\s*([^\s;,]+)")
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+){0,2}(?:\.?(?:rc|post|dev)\d+)*(?![\dx])")
 #: What a row's source says and the row does not: s055 was started with the offline class `LLM(...)`, whose
@@ -134,6 +135,9 @@ def settings_of(row: Mapping[str, Any]) -> dict[str, Any]:
         settings["enable_expert_parallel"] = True
     if row.get("enforce_eager"):
         settings["enforce_eager"] = True
+    # vLLM logs the dtype that it resolved: given back it resolves to the same
+    if row.get("dtype") in _DTYPES and "dtype" not in row.get("inferred", ()):
+        settings["dtype"] = row["dtype"]
     cache = row.get("kv_cache_dtype")
     if cache and cache != "auto":
         settings["kv_cache_dtype"] = cache.split()[0]

@@ -54,3 +54,10 @@ def test_no_server(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")
     done = call(tmp_path, "fit", "a.yaml")
     assert (done.code, done.out) == (0, "no vLLM server found\n")
+
+
+def test_a_gpu_whose_memory_is_not_known(tmp_path: Path) -> None:
+    done = call(tmp_path, "fit", "--gpu", "tpu-v5e", "--", LLAMA)
+    assert (done.code, done.err) == (0, "")
+    assert "google-tpu-v5e (memory not known)" in done.out
+    assert "cannot tell: " in done.out

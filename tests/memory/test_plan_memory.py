@@ -77,6 +77,51 @@ def test_blocks_that_are_given() -> None:
     assert planned(version="0.14.1", num_gpu_blocks_override=100).verdict == "fits"
 
 
+@pytest.mark.parametrize(
+    ("settings", "verdict"),
+    [
+        ({"kv_cache_memory_bytes": 50 << 30}, "fits"),
+        # 15 GiB of weights, and no room for activations and graphs: it may start and end under load
+        ({"kv_cache_memory_bytes": 62 << 30}, "depends"),
+        ({"kv_cache_memory_bytes": 70 << 30}, "does-not-fit"),
+        # 2 MiB a block
+        ({"num_gpu_blocks_override": 25 * 1024}, "fits"),
+        ({"num_gpu_blocks_override": 31 * 1024}, "depends"),
+        ({"num_gpu_blocks_override": 35 * 1024}, "does-not-fit"),
+        ({"num_gpu_blocks_override": 35 * 1024, "pipeline_parallel_size": 2}, "fits"),
+    ],
+)
+def test_a_given_cache_needs_room_on_the_gpu(settings: dict[str, Any], verdict: str) -> None:
+    plan = planned(**settings)
+    assert plan.verdict == verdict
+    if verdict == "fits":
+        return
+    assert "CUDA out of memory" in plan.reason
+    assert next(iter(settings)) in plan.reason
+    if verdict == "does-not-fit":
+        assert plan.refusal is not None
+        assert (plan.refusal.rule, plan.refusal.settings) == (
+            "given-cache-exceeds-gpu",
+            (next(iter(settings)),),
+        )
+
+
+@pytest.mark.parametrize(
+    ("version", "length", "verdict"),
+    [
+        ("0.12.0", -1, "unknown"),
+        ("0.8.5", -7, "unknown"),
+        ("0.13.0", -1, "does-not-fit"),
+        ("0.14.0", -1, "fits"),
+        ("0.14.0", -2, "does-not-fit"),
+    ],
+)
+def test_a_length_below_zero(version: str, length: int, verdict: str) -> None:
+    plan = planned(version=version, max_model_len=length)
+    assert plan.verdict == verdict
+    assert verdict == "fits" or str(length) in plan.reason
+
+
 def test_offloaded_weights_leave_the_gpu() -> None:
     whole, less = planned(), planned(cpu_offload_gb=4)
     weights = [plan.stages[0].part("weights").mid for plan in (whole, less)]

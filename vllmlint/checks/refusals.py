@@ -59,6 +59,7 @@ _ELSEWHERE = frozenset(
         *("quantization-unknown", "quantization-deprecated", "world-size-above-gpus"),
         *("no-memory-for-kv-cache", "kv-cache-cannot-hold-max-len", "kv-cache-cannot-auto-fit"),
         *("free-memory-below-utilization", "out-of-memory-beside-budget"),
+        "given-cache-exceeds-gpu",
     }
 )
 _OWN_RULE = (

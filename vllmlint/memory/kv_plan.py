@@ -150,6 +150,14 @@ def _overridden(model: KvCaches, available: list[int]) -> list[int]:
     return [count * _stage_block_bytes(model, groups) for groups in model.stages]
 
 
+def overridden_bytes(config: EngineConfig) -> list[int] | None:
+    """What the blocks of `num_gpu_blocks_override` take on each stage; None: no override, or not known."""
+    count, model = _override(config), prepare_kv(config)
+    if count is None or isinstance(model, Refusal | UnknownLayers):
+        return None
+    return [count * _stage_block_bytes(model, groups) for groups in model.stages]
+
+
 def _override(config: EngineConfig) -> int | None:
     count = config.request.settings.get("num_gpu_blocks_override")
     return count if isinstance(count, int) and not isinstance(count, bool) else None

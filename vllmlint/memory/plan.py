@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from vllmlint.engine.config import EngineConfig, EngineRequest, Refusal
+from vllmlint.engine.config import AUTO_MAX_MODEL_LEN, EngineConfig, EngineRequest, Refusal
 from vllmlint.engine.device import device_refusal
 from vllmlint.engine.layers import layer_refusal
 from vllmlint.engine.resolve import resolve
 from vllmlint.memory.band import Band, Term, exact, total
+from vllmlint.memory.given_cache import NO_DOUBT, given_cache_check, given_cache_gib
 from vllmlint.memory.kv_figures import KvFigures, kv_figures
 from vllmlint.memory.profile import profile_terms
 from vllmlint.memory.start_check import StartDoubt, start_check
@@ -27,6 +28,8 @@ Verdict = Literal["fits", "does-not-fit", "depends", "unknown"]
 Part = Literal["weights", "activation", "buffers", "non_torch", "cuda_graph"]
 PARTS: tuple[Part, ...] = ("weights", "activation", "buffers", "non_torch", "cuda_graph")
 GIB = 1 << 30
+#: `max_model_len` is validated from this release on (`Field(gt=0)`, since 0.14.0 `ge=-1`; before, nothing).
+_LENGTH_VALIDATED = "0.13.0"
 #: Settings that count something there must be at least one of.
 _COUNTS = (
     "tensor_parallel_size",
@@ -155,6 +158,12 @@ def plan_memory(request: EngineRequest) -> MemoryPlan:
 
     `unknown` where the model's weights or caches cannot be worked out; the reason says why.
     """
+    length = request.settings.get("max_model_len")
+    if isinstance(length, int) and length < 0 and not request.release.at_least(_LENGTH_VALIDATED):
+        reason = (
+            f"max_model_len {length}: vLLM {request.release} does not check it, and has no automatic length"
+        )
+        return MemoryPlan(None, "unknown", reason)
     resolved = _impossible(request) or resolve(request)
     if isinstance(resolved, Refusal):
         return MemoryPlan(None, "does-not-fit", resolved.message, resolved)
@@ -167,9 +176,19 @@ def _impossible(request: EngineRequest) -> Refusal | None:
         value = request.settings.get(name)
         if isinstance(value, int) and not isinstance(value, bool) and value < 1:
             return Refusal("size-below-one", f"{name} must be at least 1, not {value}", "config", (name,))
-    if request.settings.get("max_model_len") == 0:
-        return Refusal("size-below-one", "max_model_len must not be 0", "config", ("max_model_len",))
+    length, release = request.settings.get("max_model_len"), request.release
+    if not isinstance(length, int) or isinstance(length, bool) or length > 0:
+        return None
+    if length == 0 or (release.at_least(_LENGTH_VALIDATED) and not _is_auto(request)):
+        message = f"max_model_len must be more than 0, not {length}"
+        return Refusal("size-below-one", message, "config", ("max_model_len",))
     return None
+
+
+def _is_auto(request: EngineRequest) -> bool:
+    """Whether vLLM chooses the length itself: -1 from 0.14.0 on (`config/model.py`)."""
+    asked = request.settings.get("max_model_len")
+    return asked == AUTO_MAX_MODEL_LEN and request.release.at_least("0.14.0")
 
 
 def plan_config(config: EngineConfig) -> MemoryPlan:
@@ -196,9 +215,13 @@ def plan_config(config: EngineConfig) -> MemoryPlan:
     if isinstance(kv, str):
         return MemoryPlan(config, "unknown", kv, None, stages, tightest, None, dominant)
     verdict, reason = judge(kv)
-    if verdict == "fits" and doubt.possible is not None:
-        verdict, reason = "depends", f"perhaps: {doubt.possible.message}"
     refusal = kv[2].refusal if verdict == "does-not-fit" else None
+    given = _given_cache(config, parts) if verdict == "fits" else NO_DOUBT
+    if given.certain is not None:
+        verdict, reason, refusal = "does-not-fit", given.certain.message, given.certain
+    possible = given.possible or doubt.possible
+    if verdict == "fits" and possible is not None:
+        verdict, reason = "depends", f"perhaps: {possible.message}"
     return MemoryPlan(config, verdict, reason, refusal, stages, tightest, kv, dominant)
 
 
@@ -228,6 +251,17 @@ def _parts(config: EngineConfig, index: int) -> _Parts:
     stage = composed(index, terms, requested, fixed)
     # the first of them is what the process takes before vLLM reads the free memory
     return _Parts(stage, profile.outside[0].gib, profile.outside_gib)
+
+
+def _given_cache(config: EngineConfig, parts: Sequence[_Parts]) -> StartDoubt:
+    """Whether a cache of a given size has room beside the rest, on every stage."""
+    sizes = given_cache_gib(config, len(parts))
+    if sizes is None:
+        return NO_DOUBT
+    return _first(
+        given_cache_check(config, part.stage, part.outside, size)
+        for part, size in zip(parts, sizes, strict=True)
+    )
 
 
 def _first(doubts: Iterable[StartDoubt]) -> StartDoubt:

@@ -88,7 +88,8 @@ def _gpu(plan: Data) -> str:
     engines = plan["settings"].get("data_parallel_size")
     if isinstance(engines, int) and engines > 1:
         many = f"{engines} engines of {many or 'one '}"
-    return f"{many}{clean(gpu['id'])} ({gpu['memory_gib']:.2f} GiB each)"
+    memory = "memory not known" if gpu["memory_gib"] is None else f"{gpu['memory_gib']:.2f} GiB each"
+    return f"{many}{clean(gpu['id'])} ({memory})"
 
 
 def _verdict(plan: Data, palette: Palette, width: int) -> list[str]:
