@@ -98,7 +98,13 @@ def test_flags_in_free_text(text: str, settings: dict[str, Any]) -> None:
     read = settings_of(row(other_flags=text))
     assert {name: read.get(name) for name in settings} == settings
     if not settings:
-        assert set(read) == {"max_model_len", "gpu_memory_utilization"}
+        assert set(read) == {"max_model_len", "gpu_memory_utilization", "dtype"}
+
+
+def test_the_dtype_of_a_row() -> None:
+    assert settings_of(row(dtype="float16"))["dtype"] == "float16"
+    assert "dtype" not in settings_of(row(dtype="float16", inferred=["dtype"]))
+    assert "dtype" not in settings_of(row(dtype=None))
 
 
 def test_environment_and_release_of_a_row() -> None:

@@ -10,6 +10,7 @@ from plan_samples import release
 from vllmlint.engine.config import EngineRequest
 from vllmlint.hardware.gpus import gpu_by_id
 from vllmlint.memory.plan import MemoryPlan, plan_memory
+from vllmlint.models.architecture import ModelArchitecture
 from vllmlint.models.catalogue import find_architecture
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
@@ -120,6 +121,22 @@ def test_a_length_below_zero(version: str, length: int, verdict: str) -> None:
     plan = planned(version=version, max_model_len=length)
     assert plan.verdict == verdict
     assert verdict == "fits" or str(length) in plan.reason
+
+
+@pytest.mark.parametrize(
+    ("trusted", "auto_map", "verdict"),
+    [(True, True, "unknown"), (False, True, "does-not-fit"), (True, False, "does-not-fit")],
+)
+def test_a_class_that_the_repository_brings(trusted: bool, auto_map: bool, verdict: str) -> None:
+    known, card = find_architecture(LLAMA), gpu_by_id("nvidia-l4")
+    assert known is not None
+    assert card is not None
+    fields = {**known.fields, "architectures": ["OurForCausalLM"], "model_type": "ours"}
+    published = {"has_auto_map": True} if auto_map else {}
+    own = ModelArchitecture("org/ours", fields, published=published)
+    plan = plan_memory(EngineRequest(release("0.33.0"), own, card, {"trust_remote_code": trusted}, {}))
+    assert plan.verdict == verdict
+    assert "OurForCausalLM" in plan.reason
 
 
 def test_offloaded_weights_leave_the_gpu() -> None:

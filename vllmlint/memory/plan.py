@@ -166,8 +166,21 @@ def plan_memory(request: EngineRequest) -> MemoryPlan:
         return MemoryPlan(None, "unknown", reason)
     resolved = _impossible(request) or resolve(request)
     if isinstance(resolved, Refusal):
+        if resolved.rule == "architecture-unsupported" and _brings_its_class(request):
+            reason = (
+                f"vLLM has no {request.architecture.class_name}; whether its Transformers backend takes the"
+                " class that the repository brings cannot be told"
+            )
+            return MemoryPlan(None, "unknown", reason)
         return MemoryPlan(None, "does-not-fit", resolved.message, resolved)
     return plan_config(resolved)
+
+
+def _brings_its_class(request: EngineRequest) -> bool:
+    """Whether the model's own code may stand in (`auto_map` and `--trust-remote-code`; 0.33.0,
+    `model_executor/models/registry.py`, `_try_resolve_transformers`)."""
+    trusted = request.settings.get("trust_remote_code") is True
+    return trusted and request.architecture.published.get("has_auto_map") is True
 
 
 def _impossible(request: EngineRequest) -> Refusal | None:
