@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Literal
 
+from vllmlint.checks._cpu import is_cpu_build
 from vllmlint.facts.accelerators import accelerator_of
 from vllmlint.facts.images import image_facts
 from vllmlint.finding import Finding, Related, where
@@ -36,9 +37,6 @@ _CUDA_BUILD = regex(r"(?:^|/)vllm-openai(?:-ubi\d*|-nonroot)?\Z|\Anvcr\.io/nvidi
 _CPU_VARIABLES = ("VLLM_CPU_KVCACHE_SPACE", "VLLM_CPU_OMP_THREADS_BIND")
 #: Values of NVIDIA_VISIBLE_DEVICES that take GPUs away instead of adding some (NVIDIA container toolkit).
 _NO_DEVICES = frozenset({"", "none", "void"})
-
-#: A build for the CPU, by the words of its repository or tag (vllm/vllm-openai-cpu, …/vllm:0.33.0-cpu).
-_CPU_BUILD = regex(r"[-_/:.]cpu(?=[-_:./@]|\Z)", re.IGNORECASE)
 
 Build = Literal["cuda", "rocm"]
 #: What a kind of device is called in messages.
@@ -190,7 +188,7 @@ def image_vendor_mismatch(server: Server, world: World) -> Iterator[Finding]:
     if kind not in _DEVICE_NAMES:
         return
     build, certain = _gpu_build(server)
-    for_cpu = build is None and _CPU_BUILD.search(server.image.reference) is not None
+    for_cpu = build is None and is_cpu_build(server)
     if not for_cpu and (build is None or not certain or build == kind):
         return
     wanted = "the CPU" if for_cpu else f"a {'ROCm' if build == 'rocm' else 'CUDA'} device"
