@@ -138,3 +138,16 @@ def stranded_gpus(server: Server, world: World) -> tuple[str, int, int] | None:
             return None
         found = found or (pool.profile.name, facts.devices, left)
     return found
+
+
+def gpus_in(pools: tuple[PoolVerdict, ...]) -> int | None:
+    """The whole GPUs of all nodes of some pools; None where one does not tell their number, or shares them."""
+    total = 0
+    for pool in pools:
+        facts, count = pool.profile.gpu, pool.profile.node.count
+        if pool.members is not None:
+            count = len(pool.members)
+        if facts is None or facts.devices is None or count is None or facts.sharing != "none":
+            return None
+        total += facts.devices * count
+    return total

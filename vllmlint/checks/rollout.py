@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vllmlint.contract.settings import NodePool
+from vllmlint.checks._groups import group_size
+from vllmlint.checks._hardware import gpus_in, pools_for
 from vllmlint.finding import Finding, Related, where
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Volume, Workload
@@ -13,6 +14,7 @@ from vllmlint.manifest.text import Place
 from vllmlint.record import record
 from vllmlint.regex import regex
 from vllmlint.serving.server import GpuRequest
+from vllmlint.wording import plural
 from vllmlint.world import World
 
 #: maxSurge and maxUnavailable of a Deployment that names none (apps/v1 RollingUpdateDeployment).
@@ -85,30 +87,20 @@ def rollout_surge_needs_spare_gpu(workload: Workload, world: World) -> Iterator[
         return
     counts = [gpu.count for gpu in gpus]
     needed = sum(count for count in counts if count is not None) if None not in counts else None
-    pools = _candidate_pools(workload, world)
-    spare = [pool.spare_gpus for pool in pools.values()]
-    whole = all(gpu.accelerator.whole for gpu in gpus)
-    decided = bool(spare) and None not in spare and needed is not None and whole
-    if needed is not None and any(free is not None and free >= needed for free in spare):
+    free, said = _free_gpus(workload, gpus, world) if needed is not None else (None, "")
+    if needed == 0 or (needed is not None and free is not None and free >= needed):
         return
-    if needed == 0:
-        return
+    decided = free is not None
     related = [Related(gpu.node.content, "each new pod needs these too") for gpu in gpus]
     node = workload.replicas_node
     place = rolling.place or (node.content if node is not None else where(workload.object.anchor))
-    amount = "GPUs" if needed is None else f"{needed} GPU{'s' if needed > 1 else ''}"
+    amount = "GPUs" if needed is None else plural(needed, "GPU")
     starts = f"a rollout starts a new pod with {amount} before an old one stops ({rolling.label})"
-    if decided:
-        names = " or ".join(f"{pool.spare_gpus} in `{name}`" for name, pool in pools.items())
-        message = (
-            f"{starts}, but the contract has only {names} to spare: it stays Pending "
-            "and the rollout never ends"
-        )
-    else:
-        message = f"{starts}: where no GPU is free the new pod stays Pending and the rollout never ends"
     yield Finding(
         place,
-        message,
+        f"{starts}, but {said}: it stays Pending and the rollout never ends"
+        if decided
+        else f"{starts}: where no GPU is free the new pod stays Pending and the rollout never ends",
         _strategy_advice(workload),
         "needs spare GPUs",
         severity="error" if decided else None,
@@ -116,6 +108,55 @@ def rollout_surge_needs_spare_gpu(workload: Workload, world: World) -> Iterator[
         assumptions=() if decided else ("no node has a free GPU of this kind (spareGpus in the contract)",),
         related=tuple(related),
     )
+
+
+def _free_gpus(workload: Workload, gpus: list[GpuRequest], world: World) -> tuple[int | None, str]:
+    """The GPUs that the pools which take a workload have free for a rollout, and that in words; None where
+    nothing tells. `spareGpus` of the contract wins over the pools' size less what the run's replicas take."""
+    pools = pools_for(workload, world)
+    whole = all(gpu.accelerator.whole for gpu in gpus)
+    if not pools or not whole:
+        return None, ""
+    spare = [pool.profile.spare_gpus for pool in pools]
+    known = [free for free in spare if free is not None]
+    if known and len(known) == len(spare):
+        listed = " or ".join(f"{pool.profile.spare_gpus} in `{pool.profile.name}`" for pool in pools)
+        return max(known), f"the contract has only {listed} to spare"
+    total, names = gpus_in(pools), {pool.profile.name for pool in pools}
+    if known or total is None:
+        return (max(known), "") if known and max(known) >= sum(gpu.count or 0 for gpu in gpus) else (None, "")
+    taken = _taken(workload, names, world)
+    text = f"the pools that take it ({', '.join(sorted(names))}) have {plural(total, 'GPU')}"
+    return total - taken, f"{text}, and the replicas of this run take {taken}"
+
+
+def _taken(workload: Workload, names: set[str], world: World) -> int:
+    """The GPUs that the run's replicas take of these pools: of every workload that no other pool takes."""
+    environment = world.environment_of(workload.object.file.path)
+    contract = world.contract(workload.object)
+    taken: dict[tuple[str, str | None, str], int] = {}
+    for facts in world.files:
+        if world.environment_of(facts.file.path) != environment:
+            continue
+        for one in facts.workloads:
+            gpus = _pod_gpus(one, world)
+            if not gpus or world.contract(one.object) is not contract:
+                continue
+            if {pool.profile.name for pool in pools_for(one, world)} - names:
+                continue
+            # the same object in another directory is a variant of it, not a second one
+            key = (one.object.kind, one.object.namespace, f"{one.object.name}/{one.role}")
+            pods = (one.replicas or 0) * _group_pods(one)
+            taken[key] = max(taken.get(key, 0), pods * sum(gpu.count or 0 for gpu in gpus))
+    return sum(taken.values())
+
+
+def _group_pods(workload: Workload) -> int:
+    """The pods that one replica makes from a template."""
+    if workload.carrier != "lws":
+        return 1
+    size = group_size(workload.object) or 1
+    return {"leader": 1, "worker": max(size - 1, 0)}.get(workload.role, size)
 
 
 def _strategy_advice(workload: Workload) -> str:
@@ -186,22 +227,6 @@ def _pods(limits: Mapping | None, name: str, replicas: int, *, up: bool) -> int 
         return None
     share = replicas * int(text[:-1])
     return -(-share // 100) if up else share // 100
-
-
-def _candidate_pools(workload: Workload, world: World) -> dict[str, NodePool]:
-    """The contract's GPU pools that the pod's nodeSelector allows, in the environment of its file."""
-    contract = world.contract(workload.object)
-    environment = world.environment_of(workload.object.file.path)
-    allowed = contract.environments[environment].node_pools if environment is not None else None
-    selector = workload.spec.mapping("nodeSelector")
-    wanted = {key: selector.string(key) for key in selector.entries} if selector is not None else {}
-    return {
-        name: pool
-        for name, pool in contract.node_pools.items()
-        if (allowed is None or name in allowed)
-        and (pool.gpu is not None or pool.gpus_per_node or pool.spare_gpus is not None)
-        and all(pool.labels.get(key) == value for key, value in wanted.items())
-    }
 
 
 def _is_mounted(workload: Workload, volume: Volume) -> bool:
