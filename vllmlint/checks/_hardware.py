@@ -141,7 +141,7 @@ def stranded_gpus(server: Server, world: World) -> tuple[str, int, int] | None:
 
 
 def gpus_in(pools: tuple[PoolVerdict, ...]) -> int | None:
-    """The whole GPUs of all nodes of some pools; None where one does not tell their number, or shares them."""
+    """The whole GPUs of all nodes of some pools; None where one does not tell, or shares them."""
     total = 0
     for pool in pools:
         facts, count = pool.profile.gpu, pool.profile.node.count
