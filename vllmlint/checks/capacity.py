@@ -113,6 +113,8 @@ def autoscaler_max_above_capacity(workload: Workload, world: World) -> Iterator[
                     related=(Related(gpu.node.content, "in each pod"),),
                 )
                 return
+    if next(iter(world.index.nearby("ResourceQuota", workload.object)), None) is None:
+        return
     from vllmlint.plans.place_capacity import scalers_of
 
     for scaler in scalers_of(workload, world):
