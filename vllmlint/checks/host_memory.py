@@ -136,19 +136,36 @@ def _buffers(server: Server, ranks: int) -> Iterator[Buffer]:
             times = ranks if name in _FOR_EACH_RANK else 1
             formula = f"{flag} × {times} GPUs" if times > 1 else flag
             yield Buffer(name, value.place, float(amount) * times, formula)
+    yield from _of_chart(server, ranks)
     cache = server.env.get(_LMCACHE_SIZE)
     transfer = server.get("kv_transfer_config")
     if cache is None or cache.value_node is None or cache.source != "value":
         return
     if not transfer.explicit or _LMCACHE_WORD not in str(transfer.value).lower():
         return
+    yield from _lmcache(_LMCACHE_SIZE, cache.value, cache.value_node, ranks)
+
+
+def _of_chart(server: Server, ranks: int) -> Iterator[Buffer]:
+    """What production-stack's chart hands to LMCache (helm/templates/deployment-vllm-multi.yaml)."""
+    wrapper = server.wrapper
+    if wrapper is None or wrapper.controller != "production-stack chart":
+        return
+    settings = server.workload.template.mapping("lmcacheConfig")
+    node = settings.scalar("cpuOffloadingBufferSize") if settings is not None else None
+    if settings is not None and node is not None and settings.flag("enabled"):
+        yield from _lmcache("cpuOffloadingBufferSize", node.text, node, ranks)
+
+
+def _lmcache(name: str, text: str | None, node: Scalar, ranks: int) -> Iterator[Buffer]:
+    """A cache of so many GB for each worker."""
     try:
-        amount = float(cache.value or "")
+        amount = float(text or "")
     except ValueError:
         return
     if amount > 0:
-        formula = f"{_LMCACHE_SIZE} {amount:g}" + (f" × {ranks} GPUs" if ranks > 1 else "")
-        yield Buffer(_LMCACHE_SIZE, cache.value_node.content, amount * ranks, formula)
+        formula = f"{name} {amount:g}" + (f" × {ranks} GPUs" if ranks > 1 else "")
+        yield Buffer(name, node.content, amount * ranks, formula)
 
 
 def _rounded(gib: float) -> int:

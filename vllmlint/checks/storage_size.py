@@ -22,16 +22,15 @@ _UNBOUNDED = regex(
     r"efs|nfs|local-path|host-?path|standard-rwx|s3|gcs|fuse|blob|lustre|weka|juice|elastic|manual",
     re.IGNORECASE,
 )
+#: production-stack helm/templates/pvc.yaml, deployment-vllm-multi.yaml.
+_CHART, _CHART_HOME = "production-stack chart", "/data"
 #: File systems keep tables and a reserve: ext4 gives away about 5 % less than the volume has.
 _FILE_SYSTEM = 1.05
 
 
 def pvc_too_small(server: Server, world: World) -> Iterator[Finding]:
     """A claim that asks for less than the model's files take."""
-    mount = _mount_of_model(server)
-    if mount is None or mount.read_only:
-        return
-    claim = _claimed(mount, server.workload, world)
+    claim = _claim_of_model(server, world)
     if claim is None:
         return
     node, bound = claim
@@ -122,6 +121,29 @@ def _told(node: Scalar | None) -> Iterator[tuple[Scalar, float]]:
     amount = parse_quantity(node.text.strip()) if node is not None else None
     if node is not None and amount is not None and amount > 0:
         yield node, float(amount)
+
+
+def _claim_of_model(server: Server, world: World) -> tuple[Scalar, bool] | None:
+    """The size asked for the volume of the model, and whether its storage holds it to that."""
+    wrapper = server.wrapper
+    if wrapper is not None and wrapper.controller == _CHART:
+        return _of_chart(server)
+    mount = _mount_of_model(server)
+    if mount is None or mount.read_only:
+        return None
+    return _claimed(mount, server.workload, world)
+
+
+def _of_chart(server: Server) -> tuple[Scalar, bool] | None:
+    """The claim that production-stack's chart makes from `pvcStorage` and mounts at /data, its HF_HOME."""
+    values, home = server.workload.template, server.env.get("HF_HOME")
+    node = values.scalar("pvcStorage")
+    if node is None or server.model.kind != "hub" or home is None or home.value != _CHART_HOME:
+        return None
+    if any(values.at(name) is not None for name in ("pvcExistingClaimName", "pvcMatchLabels")):
+        return None
+    name = values.scalar("storageClass")
+    return node, name is None or (bool(name.text) and _UNBOUNDED.search(name.text) is None)
 
 
 def _mount_of_model(server: Server) -> Mount | None:
