@@ -164,8 +164,7 @@ def max_model_len_above_model(server: Server, world: World) -> Iterator[Finding]
         world,
         _LENGTH,
         "Write a length up to the model's, or extend it the way the model's authors say "
-        "(`--hf-overrides` with "
-        "its rope parameters).",
+        "(`--hf-overrides` with its rope parameters; since 0.30.0 with max_position_embeddings too).",
         "beyond the model",
     )
 

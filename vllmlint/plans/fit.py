@@ -11,6 +11,7 @@ from vllmlint.facts.images import is_official
 from vllmlint.hardware.gpu import Gpu
 from vllmlint.memory.plan import MemoryPlan, Verdict, plan_memory
 from vllmlint.memory.plan_cache import PlanCache
+from vllmlint.models.overrides import overridden
 from vllmlint.plans.fit_subject import FitSubject, flag
 from vllmlint.record import record
 
@@ -85,9 +86,8 @@ def _with_kernels(plan: FitPlan) -> FitPlan:
 
 def _planned(subject: FitSubject, gpu: Gpu, settings: Mapping[str, Any]) -> MemoryPlan:
     assert subject.architecture is not None
-    request = EngineRequest(
-        subject.release, subject.architecture, gpu, settings, subject.env, subject.gpu_count
-    )
+    architecture = overridden(subject.architecture, settings)
+    request = EngineRequest(subject.release, architecture, gpu, settings, subject.env, subject.gpu_count)
     return _PLANS.plan(request, plan_memory)
 
 
