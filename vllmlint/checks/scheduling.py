@@ -324,14 +324,29 @@ def _toleration_advice(workload: Workload, gpu: Scalar) -> Iterator[Finding]:
     placed = gpu.text in _ANY_GPU and selects_gpu_class(workload) and not on_one_node
     if not placed or _on_gke(workload) or workload.spec.at("tolerations") is not None:
         return
+    platform = _tainting_platform(workload, gpu.text)
+    who = f"{platform.upper()} taints" if platform else "clusters often taint"
     yield Finding(
         gpu.content,
-        f"no toleration for GPU nodes: clusters often taint them (`{gpu.text}:NoSchedule`), and there the "
-        "pod stays Pending",
+        f"no toleration for GPU nodes: {who} them (`{gpu.text}:NoSchedule`), and there the pod stays Pending",
         f"Write `tolerations: [{{key: {gpu.text}, operator: Exists, effect: NoSchedule}}]`, or name the "
         "cluster's taints under `nodePools` in the contract.",
         "no toleration",
-        severity="info",
-        confidence="low",
-        assumptions=("the GPU nodes are tainted",),
+        severity="warning" if platform else "info",
+        confidence="medium" if platform else "low",
+        assumptions=("nothing in the cluster adds the toleration",)
+        if platform
+        else ("the GPU nodes are tainted",),
     )
+
+
+def _tainting_platform(workload: Workload, resource: str) -> str | None:
+    """The managed Kubernetes that the pod's labels name, where it taints GPU nodes by itself and is not known
+    to add the toleration (node_taints.json)."""
+    from vllmlint.hardware.labels import platform_of
+    from vllmlint.hardware.taints import adds_resource_tolerations, default_taints
+
+    platform = platform_of([demand.key for demand in demands_of(workload)])
+    if platform is None or adds_resource_tolerations(platform):
+        return None
+    return platform if default_taints(platform, resource) else None
