@@ -43,7 +43,7 @@ def cuda_visible_devices_override(server: Server, world: World) -> Iterator[Find
         f"{variable.name} `{variable.value}` {message}",
         f"Delete {variable.name}: the container sees the GPUs it was given, counted from 0. Where several "
         "engines share a pod, newer releases choose with `--device-ids`.",
-        "hides GPUs" if sure else "names one card",
+        "names one card" if any(_UUID.match(entry) for entry in entries) else "hides GPUs",
         severity=None if not sure else "error",
         confidence="high" if sure else "medium",
         related=tuple(Related(gpu.node.content, "what the container is given") for gpu in server.gpus[:1]),
@@ -79,6 +79,12 @@ def _visible_trouble(entries: list[str], server: Server, one_pod: bool) -> tuple
             "device "
             "and the server stops at start",
             True,
+        )
+    if len(entries) < count:
+        return (
+            f"shows {len(entries)} of the container's {count} GPUs: the others stay idle, and no other "
+            "pod can have them",
+            False,
         )
     return None
 
