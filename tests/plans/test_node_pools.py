@@ -146,3 +146,16 @@ def test_a_pool_promises_what_its_smallest_node_has() -> None:
     ]
     (pool,) = contract_of(node_profiles(nodes)).node_pools.values()
     assert (pool.nodes, pool.cpu, pool.memory) == (3, "8", "1024Mi")
+
+
+def test_what_the_pool_cannot_name_is_offered_by_its_resource() -> None:
+    labels = {"nvidia.com/gpu.product": "NVIDIA-X900-FOO", "kubernetes.io/arch": "amd64"}
+    unknown = node_profiles([Node("a", labels, allocatable={"nvidia.com/gpu": 4})], "nodes.json")
+    text = pools_text(pool_drafts(unknown))
+    assert 'nvidia.com/gpu.product: "NVIDIA-X900-FOO"' in text
+    assert "resources: {nvidia.com/gpu: 4}" in text
+    guessed = Node("b", {"amd.com/gpu.product-name": "AMD_Instinct_MI300X"}, allocatable={"amd.com/gpu": 8})
+    text = pools_text(pool_drafts(node_profiles([guessed], "nodes.json")))
+    assert 'amd.com/gpu.product-name: "AMD_Instinct_MI300X"' in text
+    assert "# gpu: amd-mi300x  # by the words of a label" in text
+    assert "resources" not in text

@@ -13,6 +13,9 @@ from vllmlint.lint.run import RunOptions, Shard
 from vllmlint.plans.inspect import inspect_world
 from vllmlint.sources.files import SourceError
 
+#: Kinds of nodes that are listed for a server; `place` lists them all.
+_MOST_NODES = 8
+
 
 def run(
     paths: Sequence[str],
@@ -75,6 +78,8 @@ def _text(server: dict[str, Any]) -> str:
     if server["memory"]:
         memory = server["memory"]
         rows.append(("memory", f"{memory['gpu']['id']}: {memory['verdict']}, {memory['reason']}"))
+    if server["node"]["candidates"]:
+        rows.insert(5, ("may run on", _nodes(server["node"]["candidates"])))
     if group:
         rows.append(("group", f"{group['name']} {group['role']}, size {_known(group['size'])}"))
     if server["simulator"]:
@@ -94,6 +99,16 @@ def _text(server: dict[str, Any]) -> str:
         for flag in server["unknown_flags"]
     ]
     return "\n".join(lines) + "\n"
+
+
+def _nodes(candidates: list[dict[str, str | None]]) -> str:
+    """The kinds of nodes that take the pod or may, each with the GPUs that it may have."""
+    pools: dict[str, list[str]] = {}
+    for one in candidates:
+        pools.setdefault(str(one["pool"]), []).extend([one["gpu"]] if one["gpu"] else [])
+    named = [f"{pool} ({' or '.join(gpus)})" if gpus else pool for pool, gpus in pools.items()]
+    more = [f"and {len(named) - _MOST_NODES} more"] if len(named) > _MOST_NODES else []
+    return ", ".join([*named[:_MOST_NODES], *more])
 
 
 def _known(value: Any) -> str:

@@ -87,7 +87,7 @@ def _server(server: dict[str, Any], width: int) -> Iterator[str]:
     ]
     space = max((len(name) for name in names), default=0)
     for name, pool in zip(names, server["pools"], strict=True):
-        yield f"    {name.ljust(space)}  {_ANSWERS[pool['fits']]}"
+        yield from _folded(f"{name.ljust(space)}  {_ANSWERS[pool['fits']]}{_gpus(pool)}", width, "    ")
         for text in pool["assumptions"]:
             yield from _folded(f"if {text}", width, " " * (space + 8))
         for text, one in zip(pool["reasons"], pool["details"], strict=True):
@@ -97,11 +97,18 @@ def _server(server: dict[str, Any], width: int) -> Iterator[str]:
             yield from _folded(_room(one) + _line(one, server), width, "  ")
 
 
+def _gpus(pool: dict[str, Any]) -> str:
+    """The GPUs that a verdict is for; where there may be several, it holds for each."""
+    if pool["fits"] == "no" or not pool["gpus"]:
+        return ""
+    return f" ({' or '.join(pool['gpus'])})"
+
+
 def _room(one: dict[str, Any]) -> str:
     source = f" ({one['source']})" if one["source"] else ""
-    what = f"{_ROOMS[one['kind']]}{source}: {one['pods']} pods"
+    what = f"{_ROOMS[one['kind']]}{source}: {one['pods']} pod{'s' if one['pods'] != 1 else ''}"
     if one["room"] is None:
-        return f"room for {what}: cannot tell, the pools do not say how many nodes they have"
+        return f"room for {what}: cannot tell how many nodes the pools have, or how much is in one"
     return f"no room for {what}, the pools that fit hold {one['room']}"
 
 

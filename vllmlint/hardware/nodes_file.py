@@ -8,6 +8,7 @@ from typing import Any
 from vllmlint.kube.node import Node, NodeError, node_from_object
 from vllmlint.record import record, replace
 
+_HOW = " (`kubectl get nodes -o json` makes such a file)"
 _SLICE = "ResourceSlice"
 
 
@@ -53,7 +54,7 @@ def _collected(name: str, objects: Iterator[tuple[int, Any]]) -> NodesFile:
     others: list[Mapping[str, Any]] = []
     for line, obj in objects:
         if not isinstance(obj, Mapping):
-            raise NodesFileError(f"{name}:{line}: a Kubernetes object is wanted here")
+            raise NodesFileError(f"{name}:{line}: a Kubernetes object is wanted here{_HOW}")
         if obj.get("kind", "Node") != "Node":
             others.append(obj)
             continue
@@ -90,9 +91,7 @@ def joined(files: Iterable[tuple[str, NodesFile]]) -> NodesFile:
             seen[node.name] = name
             nodes.append(node)
     if not nodes:
-        raise NodesFileError(
-            f"{', '.join(names)}: no Node is in there (`kubectl get nodes -o json` makes such a file)"
-        )
+        raise NodesFileError(f"{', '.join(names)}: no Node is in there{_HOW}")
     return NodesFile(tuple(_with_slices(nodes, objects)), tuple(objects))
 
 

@@ -11,6 +11,7 @@ from vllmlint.hardware.instances import InstanceType, instance_type
 from vllmlint.hardware.label_values import label_options
 from vllmlint.hardware.labels import INSTANCE_TYPE, Certainty, candidates_of, is_known_label, platform_of
 from vllmlint.hardware.profile import (
+    DEVICE_PREFIXES,
     MIG_PREFIX,
     SHARED_SUFFIX,
     WHOLE_DEVICES,
@@ -231,7 +232,10 @@ def _device_amounts(pool: NodePool, gpu: GpuFacts | None) -> dict[str, int]:
 def _absent_resources(pool: NodePool, gpu: GpuFacts | None) -> tuple[str, ...]:
     """Beginnings of the names of devices that the nodes surely do not offer."""
     if pool.gpus_per_node == 0:
-        return (MIG_PREFIX,)
+        return DEVICE_PREFIXES
     if gpu is None or gpu.resource is None or gpu.mig_strategy == "unknown":
         return ()
-    return () if gpu.mig_strategy == "mixed" and not gpu.mig_profiles else (MIG_PREFIX,)
+    # a card of a vendor offers none of another's devices
+    maker = gpu.resource.partition("/")[0]
+    others = tuple(one for one in DEVICE_PREFIXES if not one.startswith(f"{maker}/"))
+    return others if gpu.mig_strategy == "mixed" and not gpu.mig_profiles else (*others, MIG_PREFIX)

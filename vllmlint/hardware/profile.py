@@ -23,6 +23,17 @@ _RESOURCES = {
 _GAUDI = "habana.ai/gaudi"
 MIG_PREFIX = "nvidia.com/mig-"
 SHARED_SUFFIX = ".shared"
+#: How the names of each vendor's devices begin, whole ones and parts.
+DEVICE_PREFIXES = (
+    "nvidia.com/gpu",
+    MIG_PREFIX,
+    "amd.com/",
+    "gpu.intel.com/",
+    "habana.ai/",
+    "google.com/tpu",
+    "aws.amazon.com/neuron",
+    "qualcomm.com/qaic",
+)
 #: What the NVIDIA and AMD plugins and others advertise for whole devices, or for what stands for them.
 WHOLE_DEVICES = (*_RESOURCES.values(), _GAUDI, "gpu.intel.com/i915", "gpu.intel.com/xe")
 
@@ -51,6 +62,18 @@ class GpuFacts:
     max_per_container: int | None = None
     driver: str | None = None
     cuda: str | None = None
+
+    @property
+    def shared_resources(self) -> tuple[str, ...]:
+        """The names of the resources that hand out shares, where devices are shared."""
+        if self.sharing == "none":
+            return ()
+        suffix = SHARED_SUFFIX if self.renamed else ""
+        if self.mig_strategy == "mixed":
+            names = [f"{MIG_PREFIX}{name.replace('+', '.')}" for name in self.mig_profiles]
+        else:
+            names = [] if self.resource is None else [self.resource]
+        return tuple(f"{name}{suffix}" for name in names)
 
     @property
     def one(self) -> Gpu | None:

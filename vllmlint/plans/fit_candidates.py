@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from vllmlint.hardware.gpu import Gpu
 from vllmlint.hardware.labels import candidates_of
 from vllmlint.hardware.profile import NodeProfile
-from vllmlint.plans.place import Placement, place_on, placement_of, wanted_labels
+from vllmlint.plans.place import Placement, named_cards, place_on, placement_of, wanted_labels
 from vllmlint.record import record, replace
 from vllmlint.serving.server import Server
 from vllmlint.severity import Confidence
@@ -55,7 +55,9 @@ def _of_placement(placement: Placement, server: Server) -> tuple[Candidate, ...]
     found: list[Candidate] = []
     for pool in placement.possible:
         named = pool.profile.name if placement.origin != "platform" else None
-        found += _of_profile(pool.profile, named, resource, pool.assumptions)
+        all_of_it = _of_profile(pool.profile, named, resource, pool.assumptions)
+        cards = {card.id for card in named_cards(_cards(pool.profile, resource), placement.pod)}
+        found += [one for one in all_of_it if one.gpu is None or one.gpu.id in cards]
     if not found and placement.origin == "nothing":
         found += _of_labels(wanted_labels(placement.pod))
     if not found and placement.pools:
@@ -63,6 +65,14 @@ def _of_placement(placement: Placement, server: Server) -> tuple[Candidate, ...]
     # a platform has many machines with one GPU
     distinct = {(one.gpu.id if one.gpu is not None else None, one.pool): one for one in reversed(found)}
     return tuple(reversed(distinct.values())) or (Candidate(None, None, _NOTHING_TELLS),)
+
+
+def _cards(profile: NodeProfile, resource: str | None) -> tuple[Gpu, ...]:
+    """The cards that a unit of the resource may be on nodes of a kind."""
+    if profile.gpu is None:
+        return ()
+    cards = profile.gpus_for(resource) if resource is not None else ()
+    return cards or profile.gpu.candidates
 
 
 def _of_profile(
@@ -74,11 +84,10 @@ def _of_profile(
             return
         yield Candidate(None, name, f"the GPU of {profile.name} is not known")
         return
-    cards = profile.gpus_for(resource) if resource is not None else facts.candidates
     problem = ""
     if facts.sharing != "none" and facts.replicas != 1:
         problem = f"the GPUs of {profile.name} are shared between pods"
-    for card in cards or facts.candidates:
+    for card in _cards(profile, resource):
         guessed = facts.certainty == "guess"
         note = _guess(profile.name, card) if guessed else "; ".join(assumptions)
         yield Candidate(card, name, problem, note, "low" if guessed else "high")

@@ -8,7 +8,7 @@ from vllmlint.kube.pods import Mount
 from vllmlint.kube.probes import Probe
 from vllmlint.kube.quantity import parse_quantity
 from vllmlint.manifest.text import Place
-from vllmlint.plans.place import placement_of
+from vllmlint.plans.place import named_cards, placement_of
 from vllmlint.serving.flag_tables import flag_table
 from vllmlint.serving.ranks import ranks_of
 from vllmlint.serving.server import Server
@@ -162,9 +162,10 @@ def _selectors(server: Server) -> dict[str, str]:
 def candidates(server: Server, world: World) -> list[dict[str, str | None]]:
     """The node pools that take the server's pod or may, each with every GPU it may have."""
     found: list[dict[str, str | None]] = []
-    for pool in placement_of(server.workload, world).possible:
+    placement = placement_of(server.workload, world)
+    for pool in placement.possible:
         gpu = pool.profile.gpu
-        cards = gpu.candidates if gpu is not None else ()
+        cards = named_cards(gpu.candidates, placement.pod) if gpu is not None else ()
         found += [{"pool": pool.profile.name, "gpu": card.id} for card in cards]
         if not cards:
             found.append({"pool": pool.profile.name, "gpu": None})

@@ -8,7 +8,14 @@ from fractions import Fraction
 
 from vllmlint.hardware.gpus import gpu_by_id, mig_profiles
 from vllmlint.hardware.labels import INSTANCE_TYPE_KEYS, PRODUCT, candidates_of, is_known_label, label_meaning
-from vllmlint.hardware.profile import MIG_PREFIX, SHARED_SUFFIX, WHOLE_DEVICES, GpuFacts, NodeProfile
+from vllmlint.hardware.profile import (
+    MIG_PREFIX,
+    SHARED_SUFFIX,
+    WHOLE_DEVICES,
+    GpuFacts,
+    NodeProfile,
+    whole_resource,
+)
 from vllmlint.hardware.real_nodes import POOL_KEYS
 from vllmlint.hardware.taints import known_taints
 from vllmlint.kube.node import Amount, Taint
@@ -84,9 +91,10 @@ def _is_chosen_by(key: str, value: str) -> bool:
     if key in _CHOSEN_BY or key in POOL_KEYS or key == INSTANCE_TYPE_KEYS[0]:
         return True
     if is_known_label(key):
+        # what names the model is what pods ask for, whether the value is known or not
         meaning = label_meaning(key, value)
-        names_gpu = meaning is not None and meaning.gpus is not None and meaning.certainty != "guess"
-        return names_gpu and (key == PRODUCT or not key.startswith("nvidia.com/"))
+        names_gpu = meaning is not None and meaning.gpus is not None
+        return key == PRODUCT or (names_gpu and not key.startswith("nvidia.com/"))
     return not _NOISE.search(key)
 
 
@@ -100,11 +108,13 @@ def _taints(profile: NodeProfile) -> tuple[Taint, ...]:
 
 
 def _more_resources(profile: NodeProfile) -> dict[str, int]:
-    """Extended resources that are no devices of the pool's own kind: network cards, MIG slices."""
+    """Extended resources that the pool's `gpu` does not stand for: network cards, MIG slices, and the devices
+    themselves where nothing says whose they are."""
+    stated = profile.gpu is not None and whole_resource(profile.gpu.candidates) is not None
     slices = profile.gpu is not None and _uniform_profile(profile.gpu) is None
     found = {}
     for name, amount in profile.node.allocatable.items():
-        device = name.removesuffix(SHARED_SUFFIX) in WHOLE_DEVICES
+        device = stated and name.removesuffix(SHARED_SUFFIX) in WHOLE_DEVICES
         if "/" in name and not device and (slices or not name.startswith(MIG_PREFIX)) and amount:
             found[name] = int(amount)
     return found
@@ -179,14 +189,23 @@ def _pool_lines(draft: PoolDraft) -> list[str]:
     return lines
 
 
+def _stated_card(gpu: GpuFacts) -> str | None:
+    """The card that a pool states: the only one that is possible, and no guess."""
+    cards = list(dict.fromkeys(card.slice_of or card.id for card in gpu.candidates))
+    return cards[0] if len(cards) == 1 and gpu.certainty != "guess" else None
+
+
 def _gpu_lines(gpu: GpuFacts) -> list[str]:
     cards = list(dict.fromkeys(card.slice_of or card.id for card in gpu.candidates))
-    if len(cards) == 1 and gpu.certainty != "guess":
-        lines = [f"gpu: {cards[0]}"]
+    stated = _stated_card(gpu)
+    if stated is not None:
+        lines = [f"gpu: {stated}"]
         card = gpu.candidates[0]
         table = gpu_by_id(card.id)
         if table is not None and table.memory_gib != card.memory_gib and card.memory_gib is not None:
             lines.append(f"gpuMemoryGib: {card.memory_gib}  # as the nodes read it")
+    elif len(cards) == 1:
+        lines = [f"# gpu: {cards[0]}  # by the words of a label: state it where that is right"]
     elif cards:
         lines = [f"# gpu: one of {', '.join(cards)}; the labels do not tell"]
     else:

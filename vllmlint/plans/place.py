@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from vllmlint.contract.pools import contract_profiles
+from vllmlint.hardware.gpu import Gpu
 from vllmlint.hardware.profile import NodeProfile
 from vllmlint.kube.node import Node
 from vllmlint.kube.pods import Workload
@@ -172,6 +173,19 @@ def wanted_labels(pod: Pod) -> dict[str, tuple[str, ...]]:
     return wanted
 
 
+def named_cards(cards: tuple[Gpu, ...], pod: Pod) -> tuple[Gpu, ...]:
+    """Those of the cards a pool may have that the pod's own selector lets it land on."""
+    if len(cards) < 2 or pod.unread:
+        return cards
+    from vllmlint.hardware.labels import candidates_of
+
+    told = candidates_of(wanted_labels(pod))
+    if told is None or told.certainty == "guess":
+        return cards
+    ids = {gpu.id for gpu in told.gpus}
+    return tuple(card for card in cards if card.id in ids or card.slice_of in ids) or cards
+
+
 def _cluster(origin: Origin, profiles: tuple[NodeProfile, ...], world: World) -> Cluster:
     """The cluster that the node kinds make up, one for all workloads that share them."""
     memo = world.memo("clusters")
@@ -291,6 +305,7 @@ def _softened(one: Reason, others: str) -> Reason:
 def _kubelet(profile: NodeProfile, attempt: Attempt) -> tuple[Reason, ...]:
     """What the kubelet of such nodes refuses: more of a shared GPU than one container may have."""
     gpu = profile.gpu
-    if gpu is None or gpu.max_per_container is None or gpu.resource is None:
+    if gpu is None or gpu.max_per_container is None:
         return ()
-    return tuple(check_kubelet(attempt.pod, profile.node, {gpu.resource: gpu.max_per_container}))
+    most = dict.fromkeys(gpu.shared_resources, gpu.max_per_container)
+    return tuple(check_kubelet(attempt.pod, profile.node, most))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from vllmlint.kube.scheduling.records import Pod
 from vllmlint.kube.scheduling.words import headline, message
 from vllmlint.manifest.text import Place
-from vllmlint.plans.place import PlacedReason, Placement, PoolVerdict, placement_of
+from vllmlint.plans.place import PlacedReason, Placement, PoolVerdict, named_cards, placement_of
 from vllmlint.plans.place_capacity import Room, room_for
 from vllmlint.serving.server import Server
 from vllmlint.world import World
@@ -38,7 +39,7 @@ def _server(server: Server, world: World) -> dict[str, Any]:
         "nodes_from": placement.origin,
         "fits": overall(placement, rooms),
         "refused": [_reason(one) for one in placement.refused],
-        "pools": _pools(placement.pools),
+        "pools": _pools(placement),
         "capacity": [_room(one) for one in rooms],
     }
 
@@ -52,21 +53,24 @@ def overall(placement: Placement, rooms: tuple[Room, ...]) -> str:
     return placement.answer
 
 
-def _pools(pools: tuple[PoolVerdict, ...]) -> list[dict[str, Any]]:
+def _pools(placement: Placement) -> list[dict[str, Any]]:
     """The pools of a server; those with the same reasons share the lists."""
     shared: dict[int, tuple[list[str], list[dict[str, Any]]]] = {}
     found = []
-    for pool in pools:
+    for pool in placement.pools:
         lists = shared.get(id(pool.reasons))
         if lists is None:
             lists = ([text_of(one) for one in pool.reasons], [_reason(one) for one in pool.reasons])
             shared[id(pool.reasons)] = lists
-        found.append(_pool(pool, *lists))
+        found.append(_pool(pool, placement.pod, *lists))
     return found
 
 
-def _pool(pool: PoolVerdict, reasons: list[str], details: list[dict[str, Any]]) -> dict[str, Any]:
+def _pool(pool: PoolVerdict, pod: Pod, reasons: list[str], details: list[dict[str, Any]]) -> dict[str, Any]:
     profile = pool.profile
+    cards = profile.gpu.candidates if profile.gpu is not None else ()
+    if pool.answer != "no":
+        cards = named_cards(cards, pod)
     return {
         "pool": profile.name,
         "fits": pool.answer,
@@ -74,7 +78,7 @@ def _pool(pool: PoolVerdict, reasons: list[str], details: list[dict[str, Any]]) 
         "details": details,
         "assumptions": list(pool.assumptions),
         "nodes": profile.node.count,
-        "gpus": [gpu.id for gpu in profile.gpu.candidates] if profile.gpu is not None else [],
+        "gpus": [gpu.id for gpu in cards],
         "source": profile.source,
     }
 

@@ -81,4 +81,7 @@ def _reason(wish: str, route: Route, key: str, node: NodeState, *, definite: boo
         return Reason(_PLUGIN, "affinity", "unknown", wish, route, f"label {key}={value}", detail)
     fact = f"label {key}={value}" if value is not None else f"no label {key}"
     has = f"the node has {key}={value}" if value is not None else f"the node has no label {key}"
+    others = ", ".join(sorted(node.possible_values(key))) if value is None else ""
+    if others:
+        fact, has = f"label {key}: {others}", f"the nodes can have {key}={others} only"
     return Reason(_PLUGIN, "affinity", "no", wish, route, fact, f"asks for {wish}; {has}")
