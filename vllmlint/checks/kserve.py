@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vllmlint.finding import Finding
 from vllmlint.kube.objects import KubeObject
-from vllmlint.manifest.nodes import Mapping, Scalar
+from vllmlint.manifest.nodes import Scalar
 from vllmlint.world import World
 
 #: Runtimes that KServe installs, whose container has 1 CPU and 2Gi as request and limit and no GPU
@@ -16,6 +16,15 @@ _BOTH_RUNTIME = "kserve-huggingfaceserver"
 _RUNTIME_KINDS = ("ServingRuntime", "ClusterServingRuntime")
 _DEFAULT_BYTES = 2 << 30
 _HUB = "hf://"
+#: Where the kinds say what the initializer downloads.
+_URIS = {
+    "InferenceService": ("spec", "predictor", "model", "storageUri"),
+    "LLMInferenceService": ("spec", "model", "uri"),
+}
+#: From this size on downloads were killed at the default limit (kserve/kserve#5326), and 2Gi were needed for
+#: 14 GB (kserve/kserve#5162).
+_LARGE_BYTES = 8e9
+_ENOUGH_GIB = 2
 
 
 def kserve_default_resources(obj: KubeObject, world: World) -> Iterator[Finding]:
@@ -28,7 +37,7 @@ def kserve_default_resources(obj: KubeObject, world: World) -> Iterator[Finding]
         return
     if model.mapping("resources") is not None or _is_in_run(obj, runtime, world):
         return
-    size = _size_bytes(model)
+    size = _size_bytes(model.string("storageUri"))
     # the second runtime serves small encoders on the CPU too
     if runtime.text == _BOTH_RUNTIME and (size is None or size < _DEFAULT_BYTES):
         return
@@ -44,14 +53,40 @@ def kserve_default_resources(obj: KubeObject, world: World) -> Iterator[Finding]
     )
 
 
+def storage_initializer_memory(obj: KubeObject, world: World) -> Iterator[Finding]:
+    """A large model that KServe's init container downloads from the hub with little memory."""
+    route = _URIS.get(obj.kind)
+    uri = obj.node.scalar(*route) if route is not None else None
+    if uri is None:
+        return
+    size = _size_bytes(uri.text)
+    if size is None or size < _LARGE_BYTES:
+        return
+    rule, key = "storage-initializer-memory", "memoryLimitGib"
+    limit, told = world.option(rule, key, obj), key in world.contract(obj).rules.options.get(rule, {})
+    if limit >= _ENOUGH_GIB:
+        return
+    yield Finding(
+        uri.content,
+        f"KServe's storage initializer downloads {size / 1e9:.3g} GB with a memory limit of {limit:g}Gi: "
+        "the hub's library buffers what it fetches in parallel, the init container is killed (OOMKilled), "
+        "and the pod never leaves Init",
+        "Raise the limit in the ClusterStorageContainer for hf:// or under storageInitializer in the "
+        "ConfigMap inferenceservice-config (2Gi for 14 GB, 16Gi for 40 GB), or mount the model (pvc://, oci://).",
+        f"{limit:g}Gi for {size / 1e9:.3g} GB",
+        severity="warning" if told else None,
+        confidence="medium" if told else "low",
+        assumptions=() if told else (f"the cluster keeps KServe's default of {limit:g}Gi (option {key})",),
+    )
+
+
 def _is_in_run(obj: KubeObject, runtime: Scalar, world: World) -> bool:
     return any(world.index.named(kind, runtime.text, obj) is not None for kind in _RUNTIME_KINDS)
 
 
-def _size_bytes(model: Mapping) -> float | None:
-    """Bytes of the model that `storageUri` names on the hub; None where that is not known."""
-    uri = model.string("storageUri") or ""
-    if not uri.startswith(_HUB):
+def _size_bytes(uri: str | None) -> float | None:
+    """Bytes of the model that a URI names on the hub; None where that is not known."""
+    if uri is None or not uri.startswith(_HUB):
         return None
     from vllmlint.memory.stored import stored_bytes
     from vllmlint.models.catalogue import find_architecture
