@@ -69,8 +69,8 @@ def storage_initializer_memory(obj: KubeObject, world: World) -> Iterator[Findin
     yield Finding(
         uri.content,
         f"KServe's storage initializer downloads {size / 1e9:.3g} GB with a memory limit of {limit:g}Gi: "
-        "the hub's library buffers what it fetches in parallel; where that passes the limit, the init container "
-        "is killed (OOMKilled), and the pod never leaves Init",
+        "the hub's library buffers what it fetches in parallel; where that passes the limit, the init "
+        "container is killed (OOMKilled), and the pod never leaves Init",
         "Raise the limit in the ClusterStorageContainer for hf:// or under storageInitializer in the "
         "ConfigMap inferenceservice-config (2Gi for 14 GB, 16Gi for 40 GB), or mount the model (pvc://, oci://).",
         f"{limit:g}Gi for {size / 1e9:.3g} GB",
