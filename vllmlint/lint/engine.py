@@ -65,7 +65,16 @@ def run_rules(facts: FileFacts, world: World, selection: Selection, errors: list
             continue
         for rule, severity in chosen.get(kind, ()):
             for subject in subjects:
-                found += _run(rule, severity, subject, facts, world, errors)
+                # no call for each rule and subject: most find nothing, and there are very many
+                try:
+                    findings = list(check_function(rule)(subject, world))
+                except Exception as error:
+                    found.append(_failure(rule, subject, facts, error, errors))
+                    continue
+                if findings:
+                    found += [
+                        Hit(rule, one, subject, facts, _severity(rule, severity, one)) for one in findings
+                    ]
     return _fold(_deduplicate(found))
 
 
@@ -76,33 +85,25 @@ def _subjects(facts: FileFacts) -> Iterator[tuple[str, list[Any]]]:
     yield "server", [server for server in facts.servers if not server.is_simulator]
 
 
-def _run(
-    rule: Rule, severity: Severity, subject: Subject, facts: FileFacts, world: World, errors: list[str]
-) -> list[Hit]:
-    try:
-        return [
-            Hit(
-                rule,
-                finding,
-                subject,
-                facts,
-                finding.severity if finding.severity and severity == rule.severity else severity,
-            )
-            for finding in check_function(rule)(subject, world)
-        ]
-    except Exception as error:
-        errors.append(f"rule {rule.name} on {_title(subject)}:\n{traceback.format_exc()}")
-        failed = find_rule(RULE_FAILED)
-        if failed is None:
-            raise
-        message = (
-            f"the rule {rule.name} failed on {_title(subject)} and was not checked:"
-            f" {type(error).__name__}: {error}"
-        )
-        finding = Finding(
-            _anchor(subject), message, "Please report this with the manifest; -v shows the traceback."
-        )
-        return [Hit(failed, finding, subject, facts, failed.severity)]
+def _severity(rule: Rule, severity: Severity, finding: Finding) -> Severity:
+    """The finding's own severity, unless the contract set the rule's."""
+    return finding.severity if finding.severity and severity == rule.severity else severity
+
+
+def _failure(rule: Rule, subject: Subject, facts: FileFacts, error: Exception, errors: list[str]) -> Hit:
+    """A rule that raised, as a finding."""
+    errors.append(f"rule {rule.name} on {_title(subject)}:\n{traceback.format_exc()}")
+    failed = find_rule(RULE_FAILED)
+    if failed is None:
+        raise error
+    message = (
+        f"the rule {rule.name} failed on {_title(subject)} and was not checked:"
+        f" {type(error).__name__}: {error}"
+    )
+    finding = Finding(
+        _anchor(subject), message, "Please report this with the manifest; -v shows the traceback."
+    )
+    return Hit(failed, finding, subject, facts, failed.severity)
 
 
 @cache

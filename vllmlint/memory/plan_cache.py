@@ -13,6 +13,7 @@ from vllmlint.engine.config import EngineRequest
 from vllmlint.memory.plan import MemoryPlan
 from vllmlint.record import replace
 
+_Key = tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]
 Planner = Callable[[EngineRequest], MemoryPlan]
 #: How many plans are kept: some 10 KiB each, so that a run of any size stays within a few MiB.
 _AT_MOST = 512
@@ -51,28 +52,30 @@ class _Group:
     def __init__(self, request: EngineRequest) -> None:
         #: kept, so that its id stays its own
         self.architecture = request.architecture
-        self.names: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-        self.plans: dict[tuple[str, ...], MemoryPlan] = {}
+        #: the settings and the variables that any plan of the group read
+        self.settings: set[str] = set()
+        self.variables: set[str] = set()
+        self.plans: dict[_Key, MemoryPlan] = {}
         self.requests: list[EngineRequest] = []
 
-    def key(self, request: EngineRequest) -> tuple[str, ...]:
-        """What a request says under all names that any plan of the group read.
+    def key(self, request: EngineRequest) -> _Key:
+        """What a request says under the names that were read.
 
         Values are told apart by how they are written: 1, True and 1.0 are equal, and mean different things.
         """
-        settings, variables = self.names
-        given = [repr(request.settings.get(name)) for name in settings]
-        return (*given, *[repr(request.env.get(name)) for name in variables])
+        return (
+            frozenset(
+                [(name, repr(value)) for name, value in request.settings.items() if name in self.settings]
+            ),
+            frozenset([(name, value) for name, value in request.env.items() if name in self.variables]),
+        )
 
     def add(self, request: EngineRequest, plan: MemoryPlan, settings: set[str], variables: set[str]) -> None:
         """Keep a plan and the names that it read; earlier plans are filed under those names too."""
-        names = (
-            tuple(sorted({*self.names[0], *settings})),
-            tuple(sorted({*self.names[1], *variables})),
-        )
-        if names != self.names:
+        if not (settings <= self.settings and variables <= self.variables):
             earlier = list(self.plans.values())
-            self.names = names
+            self.settings |= settings
+            self.variables |= variables
             self.plans = {self.key(known): found for known, found in zip(self.requests, earlier, strict=True)}
         self.plans[self.key(request)] = plan
         self.requests.append(request)

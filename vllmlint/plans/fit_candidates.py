@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from vllmlint.hardware.gpu import Gpu
 from vllmlint.hardware.labels import candidates_of
 from vllmlint.hardware.profile import NodeProfile
-from vllmlint.plans.place import Placement, named_cards, place_on, placement_of, wanted_labels
+from vllmlint.plans.place import (
+    Placement,
+    labels_alone,
+    named_cards,
+    place_on,
+    placement_of,
+    wanted_labels,
+)
 from vllmlint.record import record, replace
 from vllmlint.serving.server import Server
 from vllmlint.severity import Confidence
@@ -42,7 +49,11 @@ def gpus_of_server(server: Server, world: World) -> tuple[Candidate, ...]:
 
     One candidate without a GPU where nothing tells, or no node takes the pods.
     """
-    return _of_placement(placement_of(server.workload, world), server)
+    workload = server.workload
+    labels = labels_alone(workload, world)
+    if labels is not None:  # the pod need not be placed
+        return _distinct(_of_labels(labels))
+    return _of_placement(placement_of(workload, world), server)
 
 
 def gpus_on(server: Server, profiles: tuple[NodeProfile, ...], world: World) -> tuple[Candidate, ...]:
@@ -62,7 +73,12 @@ def _of_placement(placement: Placement, server: Server) -> tuple[Candidate, ...]
         found += _of_labels(wanted_labels(placement.pod))
     if not found and placement.pools:
         found.append(Candidate(None, None, _NO_PLACE))
-    # a platform has many machines with one GPU
+    return _distinct(found)
+
+
+def _distinct(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Each GPU of a pool once, or one that is not known: a platform has many machines with one GPU."""
+    found = list(candidates)
     distinct = {(one.gpu.id if one.gpu is not None else None, one.pool): one for one in reversed(found)}
     return tuple(reversed(distinct.values())) or (Candidate(None, None, _NOTHING_TELLS),)
 

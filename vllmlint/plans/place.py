@@ -153,9 +153,22 @@ def _pod(workload: Workload, version: tuple[int, int], world: World) -> Pod:
     return found
 
 
+def labels_alone(workload: Workload, world: World) -> dict[str, tuple[str, ...]] | None:
+    """The labels that a workload's pods want of a node, where the run knows of no nodes they could be placed
+    on; None elsewhere. Far cheaper than a placement, of which only these labels would be left."""
+    origin, _ = profiles_for(workload, world)
+    if origin != "platform":
+        return None
+    wanted = wanted_labels(pod_of(workload, NEWEST, fields=("nodeSelector", "affinity")))
+    return None if _machines(wanted) else wanted
+
+
 def _platform_profiles(pod: Pod) -> tuple[NodeProfile, ...]:
-    wanted = wanted_labels(pod)
-    if not wanted or pod.unread:
+    return () if pod.unread else _machines(wanted_labels(pod))
+
+
+def _machines(wanted: dict[str, tuple[str, ...]]) -> tuple[NodeProfile, ...]:
+    if not wanted:
         return ()
     from vllmlint.hardware.platforms import platform_profiles
 

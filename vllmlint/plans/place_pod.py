@@ -24,9 +24,11 @@ def pod_data(workload: Workload) -> dict[str, Any]:
     }
 
 
-def pod_of(workload: Workload, version: tuple[int, int]) -> Pod:
-    """The pod of a workload for a cluster of a release."""
-    return read_pod(pod_data(workload), version)
+def pod_of(workload: Workload, version: tuple[int, int], *, fields: tuple[str, ...] = ()) -> Pod:
+    """The pod of a workload for a cluster of a release; with `fields` as if its spec had these alone."""
+    if not fields:
+        return read_pod(pod_data(workload), version)
+    return read_pod({"spec": {name: plain_data(workload.spec.at(name)) for name in fields}}, version)
 
 
 def field_place(workload: Workload, route: Route) -> Place | None:

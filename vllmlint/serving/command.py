@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
@@ -269,6 +270,7 @@ def _skip_launchers(argv: Sequence[Word]) -> int:
     return index
 
 
+@lru_cache(maxsize=1024)
 def _base_name(text: str | None) -> str:
     return PurePosixPath(text).name if text and "\n" not in text else ""
 
