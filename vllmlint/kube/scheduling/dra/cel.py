@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -10,9 +9,10 @@ from typing import Any
 from vllmlint.kube.scheduling.dra import cel_values as values
 from vllmlint.kube.scheduling.dra.cel_rewrite import plain as plain_cel
 from vllmlint.kube.scheduling.dra.objects import Device, DraError, amount
+from vllmlint.regex import regex
 
 #: What the evaluator's grammar lacks: optional fields and elements, and names in backticks.
-_BEYOND = re.compile(r"\.\?|[\[{,]\s*\?|`")
+_BEYOND = regex(r"\.\?|[\[{,]\s*\?|`")
 
 
 class CelUnknownError(Exception):

@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 
 from vllmlint.kube.scheduling.dra.objects import DraError
+from vllmlint.regex import regex
 
 #: `device.attributes["domain"]`, with an optional index too: a domain that is missing is an empty map anyway.
-_DOMAIN = re.compile(r"""(device\.(?:attributes|capacity))\[\??\s*("[^"\\]*"|'[^'\\]*')\s*\]""")
+_DOMAIN = regex(r"""(device\.(?:attributes|capacity))\[\??\s*("[^"\\]*"|'[^'\\]*')\s*\]""")
 #: `.?name` behind it, with `.orValue(` or `.hasValue()`.
-_OPTIONAL = re.compile(rf"({_DOMAIN.pattern})\.\?([A-Za-z_][A-Za-z0-9_]*)\.(orValue\(|hasValue\(\))")
+_OPTIONAL = regex(rf"({_DOMAIN.pattern})\.\?([A-Za-z_][A-Za-z0-9_]*)\.(orValue\(|hasValue\(\))")
 _SETS = {
     "sets.contains": "({1}).all(each__, each__ in ({0}))",
     "sets.intersects": "({0}).exists(each__, each__ in ({1}))",
     "sets.equivalent": "(({0}).all(each__, each__ in ({1})) && ({1}).all(each__, each__ in ({0})))",
 }
 #: The argument of `has` selects a field by its name.
-_SELECTION = re.compile(r"\.\s*[A-Za-z_][A-Za-z0-9_]*\s*\Z")
+_SELECTION = regex(r"\.\s*[A-Za-z_][A-Za-z0-9_]*\s*\Z")
 
 
 def plain(expression: str) -> str:
