@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from vllmlint.checks._fit import (
@@ -26,11 +26,14 @@ _GIB = "GiB"
 #: Refusals that mean: not one request of the full length fits.
 _CACHE_RULES = frozenset({"kv-cache-cannot-hold-max-len", "kv-cache-cannot-auto-fit"})
 _NOTHING_LEFT = "no-memory-for-kv-cache"
+#: The cache has a size of its own, and the rest has no room beside it.
+_GIVEN_CACHE = "given-cache-exceeds-gpu"
 
 
 def weights_exceed_gpu_memory(server: Server, world: World) -> Iterator[Finding]:
     """Weights and what vLLM needs beside them leave nothing for the KV cache, or do not fit themselves."""
     plans = plans_of(server, world)
+    yield from _given_cache(server, plans)
     failing = [plan for plan in plans if _refused_by(plan) == _NOTHING_LEFT]
     if not failing:
         return
@@ -56,6 +59,27 @@ def weights_exceed_gpu_memory(server: Server, world: World) -> Iterator[Finding]
         f"{fact} {scope.text}: the server stops at start, out of memory",
         help_text,
         f"{weights.mid:.1f} {_GIB} of weights on each GPU",
+        severity=None if scope.everywhere else "warning",
+        confidence=confidence_of(server, scope, plan),
+        assumptions=assumptions_of(scope, plan),
+        related=gpu_related(server, plan),
+    )
+
+
+def _given_cache(server: Server, plans: Sequence[FitPlan]) -> Iterator[Finding]:
+    """A KV cache of a given size that leaves the weights no room, or has none itself."""
+    failing = [plan for plan in plans if _refused_by(plan) == _GIVEN_CACHE]
+    if not failing:
+        return
+    plan, scope = failing[0], scope_of(failing, plans)
+    memory = plan.memory
+    assert memory is not None
+    assert memory.refusal is not None
+    yield Finding(
+        setting_place(server, memory.refusal.settings) or server.model.place or server.anchor,
+        f"{memory.refusal.message} {scope.text}: the server stops at start",
+        "Give the cache less, or leave its size to `--gpu-memory-utilization`.",
+        "more than the GPU has room for",
         severity=None if scope.everywhere else "warning",
         confidence=confidence_of(server, scope, plan),
         assumptions=assumptions_of(scope, plan),
