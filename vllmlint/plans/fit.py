@@ -11,7 +11,7 @@ from vllmlint.facts.images import is_official
 from vllmlint.hardware.gpu import Gpu
 from vllmlint.memory.plan import MemoryPlan, Verdict, plan_memory
 from vllmlint.memory.plan_cache import PlanCache
-from vllmlint.models.overrides import overridden
+from vllmlint.models.overrides import overridden, why_not_followed
 from vllmlint.plans.fit_subject import FitSubject, flag
 from vllmlint.record import record
 
@@ -54,6 +54,9 @@ def plan_subject(subject: FitSubject, gpu: Gpu | None, pool: str | None = None) 
         return FitPlan(
             subject, gpu, pool, None, "unknown", f"{gpu.id}: only CUDA and ROCm GPUs are planned for"
         )
+    unclear = why_not_followed(subject.architecture, subject.settings, subject.release)
+    if unclear:
+        return FitPlan(subject, gpu, pool, None, "unknown", "; ".join((*subject.problems, unclear)))
     memory = _planned(subject, gpu, subject.settings)
     if subject.problems:
         return FitPlan(subject, gpu, pool, memory, "unknown", "; ".join(subject.problems))

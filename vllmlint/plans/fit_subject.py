@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from vllmlint.kube.env import UNKNOWN_MARK, EnvVar
 from vllmlint.models.architecture import ModelArchitecture
 from vllmlint.models.lookup import at_most
-from vllmlint.models.overrides import cannot_be_followed
 from vllmlint.plans.fit_model import KnownModel
 from vllmlint.plans.fit_settings import MEMORY_VARIABLES, bears_on_memory
 from vllmlint.record import record
@@ -76,7 +75,6 @@ def subject_of_arguments(
                 problems.append(f"{setting.spelling} has a value that cannot be told")
         else:
             settings[name] = setting.value
-    problems += _overrides_problem(settings)
     if arguments.config is not None and not arguments.config.expanded:
         problems.append(
             f"the file of --config {arguments.config.path or ''} is not at hand".replace("  ", " ")
@@ -155,14 +153,7 @@ def _settings_of(
         settings[name] = value.value
         if value.certainty == "depends" and bears_on_memory(name, release):
             without.append(name)
-    return settings, without, problems + _overrides_problem(settings)
-
-
-def _overrides_problem(settings: Mapping[str, Any]) -> list[str]:
-    """Why the model that is planned for may not be the one that is served, where overrides cannot be read."""
-    if cannot_be_followed(settings):
-        return ["--hf-overrides is no JSON object: what it makes of the model cannot be told"]
-    return []
+    return settings, without, problems
 
 
 def _environment_of(server: Server) -> tuple[dict[str, str], list[str]]:
