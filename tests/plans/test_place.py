@@ -364,3 +364,27 @@ def test_claims_of_the_run_are_joined(tmp_path: Path) -> None:
     assert {one["fits"] for one in pools(run(tmp_path, manifest, "--nodes", str(nodes))).values()} == {
         "unknown"
     }
+
+
+@pytest.mark.parametrize(
+    ("memory", "fits", "members"), [("99Gi", "yes", None), ("104857590Ki", "yes", 1), ("101Gi", "no", None)]
+)
+def test_nodes_that_differ_by_some_kib_are_one_kind(
+    tmp_path: Path, memory: str, fits: str, members: int | None
+) -> None:
+    def node(name: str, kib: int) -> dict[str, Any]:
+        offers = {"cpu": "8", "memory": f"{kib}Ki", "pods": "110", "nvidia.com/gpu": "1"}
+        return {"kind": "Node", "metadata": {"name": name}, "status": {"allocatable": offers}}
+
+    nodes = tmp_path / "nodes.json"
+    listed = [node("a", 100 * 2**20), node("b", 100 * 2**20 - 40), node("c", 100 * 2**20 - 400)]
+    nodes.write_text(json.dumps({"kind": "List", "items": listed}), "utf-8")
+    manifest = server(gpus=1).replace("memory: 64Gi", f"memory: {memory}")
+    manifest = manifest.replace("nodeSelector: {gpu.example.com/type: nvidia-a100}", "hostNetwork: false")
+    found = pools(run(tmp_path, manifest, "--nodes", str(nodes)))
+    assert [(pool["fits"], pool["nodes"]) for pool in found.values()] == [(fits, 3)]
+    plan = json.loads(
+        run(tmp_path, manifest.replace("replicas: 1", "replicas: 2"), "--nodes", str(nodes)).stdout
+    )
+    room = plan["servers"][0]["capacity"]
+    assert [one["room"] for one in room[:1]] == ([] if fits == "no" else [members or 3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import log
 from typing import Literal
 
 from vllmlint.facts.hardware import hardware_table
@@ -26,7 +27,7 @@ from vllmlint.hardware.profile import (
     whole_resource,
 )
 from vllmlint.hardware.taints import adds_resource_tolerations
-from vllmlint.kube.node import Node
+from vllmlint.kube.node import Amount, Node
 from vllmlint.record import replace
 
 _MIG_STRATEGY = "nvidia.com/mig.strategy"
@@ -56,6 +57,10 @@ _SAME_READING = 0.005
 #: Cards on one board; a node that advertises more units hands out parts of cards (AMD partitions: 64 on a
 #: node of eight, scheduling.md 6.4).
 _CARDS_PER_NODE = 8
+#: Amounts that no two machines of a kind read alike, and how far apart (as a logarithm) they may be for one
+#: group: a pod whose request lies between them is held against each member.
+_READ_BY_KUBELET = frozenset({"memory", "ephemeral-storage"})
+_ALIKE = 0.01
 #: With so many nodes, a label that is different on each of them is the node's own, not its pool's.
 _ENOUGH_NODES = 3
 
@@ -223,7 +228,8 @@ def group_nodes(nodes: Sequence[Node]) -> tuple[Node, ...]:
     """Equal nodes as one, in order of their first member.
 
     Two nodes are equal when everything but what is a node's own is: its name, the labels that repeat it, and
-    labels outside every known vocabulary that are different on each node. A group keeps those of each member.
+    labels outside every known vocabulary that are different on each node. A group keeps those of each member,
+    and the amounts of memory and disk, which may differ by a hundredth.
     """
     own = _own_labels(nodes)
     groups: dict[object, list[Node]] = {}
@@ -254,11 +260,17 @@ def _identity(node: Node, own: frozenset[str]) -> object:
         tuple(sorted(key for key in node.labels if key in own)),
         tuple((taint.key, taint.value, taint.effect) for taint in node.taints),
         node.unschedulable,
-        tuple(sorted(node.allocatable.items())),
+        tuple(sorted((key, _about(key, amount)) for key, amount in node.allocatable.items())),
         node.kubernetes_version,
         node.upper_bounds,
         id(node.resource_slices) if node.resource_slices else None,
     )
+
+
+def _about(resource: str, amount: Amount) -> object:
+    """An amount, for memory and disks to about a hundredth: the kubelets of equal machines read them some
+    KiB apart."""
+    return int(log(amount) / _ALIKE) if resource in _READ_BY_KUBELET and amount > 0 else amount
 
 
 def _merged(members: Sequence[Node], own: frozenset[str]) -> Node:
@@ -268,4 +280,18 @@ def _merged(members: Sequence[Node], own: frozenset[str]) -> Node:
     varying = {key: tuple(node.labels[key] for node in members) for key in first.labels if key in own}
     labels = {key: value for key, value in first.labels.items() if key not in own}
     names = tuple(node.name for node in members)
-    return replace(first, labels=labels, varying_labels=varying, names=names, count=len(members))
+    amounts = {
+        key: values
+        for key in first.allocatable
+        if key in _READ_BY_KUBELET
+        and len(set(values := tuple(node.allocatable[key] for node in members))) > 1
+    }
+    return replace(
+        first,
+        labels=labels,
+        allocatable={**first.allocatable, **{key: min(values) for key, values in amounts.items()}},
+        varying_labels=varying,
+        varying_amounts=amounts,
+        names=names,
+        count=len(members),
+    )

@@ -42,8 +42,9 @@ class Node:
     - `absent_resources`: beginnings of resource names that the node does not advertise.
 
     `used` is what bound pods request; empty means an empty node. `names` are the names of all members;
-    `varying_labels` holds labels that differ between them, a value for each name. `count` is None where the
-    number of nodes is not known. `extended_resource_toleration`: whether the cluster adds a toleration
+    `varying_labels` holds labels that differ between them, a value for each name; `varying_amounts` does so
+    for resources of which `allocatable` has the smallest. `count` is None where the number of nodes is not
+    known. `extended_resource_toleration`: whether the cluster adds a toleration
     for each extended resource a pod requests (scheduling.md 4.3); None: not known.
     """
 
@@ -62,6 +63,7 @@ class Node:
     count: int | None = 1
     names: tuple[str, ...] = ()
     varying_labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    varying_amounts: Mapping[str, tuple[Amount, ...]] = field(default_factory=dict)
     label_options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     absent_labels: frozenset[str] = frozenset()
     upper_bounds: frozenset[str] = frozenset()
@@ -94,8 +96,16 @@ class Node:
             return
         for number, name in enumerate(self.names):
             own = {key: values[number] for key, values in self.varying_labels.items()}
+            amounts = {key: values[number] for key, values in self.varying_amounts.items()}
             yield replace(
-                self, name=name, names=(), count=1, labels={**self.labels, **own}, varying_labels={}
+                self,
+                name=name,
+                names=(),
+                count=1,
+                labels={**self.labels, **own},
+                allocatable={**self.allocatable, **amounts},
+                varying_labels={},
+                varying_amounts={},
             )
 
 

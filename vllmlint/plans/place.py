@@ -229,8 +229,17 @@ def _pool(profile: NodeProfile, attempt: Attempt, places: _Places) -> PoolVerdic
 def _tells_apart(node: Node, attempt: Attempt) -> bool:
     """Whether the pod's demands, or what runs, can tell the members of a group apart."""
     return (
-        attempt.cluster.pods_known or attempt.names_nodes or bool(attempt.keys & node.varying_labels.keys())
+        attempt.cluster.pods_known
+        or attempt.names_nodes
+        or bool(attempt.keys & node.varying_labels.keys())
+        or any(_between(name, node, attempt) for name in node.varying_amounts)
     )
+
+
+def _between(name: str, node: Node, attempt: Attempt) -> bool:
+    """Whether a request is too much for the smallest member of a group, so that others may still do."""
+    ask = attempt.pod.requests.get(name)
+    return ask is not None and ask.amount > node.allocatable[name]
 
 
 def _members(profile: NodeProfile, attempt: Attempt, places: _Places) -> PoolVerdict:

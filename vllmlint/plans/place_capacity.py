@@ -59,6 +59,8 @@ def pods_per_node(pod: Pod, pool: PoolVerdict) -> int | None:
         has = node.allocatable_of(name)
         if has is None:
             continue
+        if pool.members is not None:  # those that take the pod, not the smallest of the group
+            has = max((has, *node.varying_amounts.get(name, ())))
         units = ceil(has * 1000) if name == "cpu" else int(has)
         limits.append(units // ask.amount)
     if pod.ports or _alone(pod):
