@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from vllmlint.kube.pods import Workload
     from vllmlint.plans.place import Placement, PoolVerdict
 
+#: What a finding takes for granted that is about the nodes of `--nodes` as a whole.
+NODES_FILE_IS_ALL = "the nodes file holds every node that there may be"
 _REQUIRED = ("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vllmlint.checks._groups import templates_of
-from vllmlint.checks._hardware import placement, pools_for
+from vllmlint.checks._hardware import NODES_FILE_IS_ALL, knows_nodes, placement, pools_for
 from vllmlint.finding import Finding, Related, where
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
@@ -58,8 +58,10 @@ def _no_room(workload: Workload, found: Placement, gpu: GpuRequest, size: int, h
         f"{needs} {plural(pods, 'pod')} of {plural(gpu.count or 0, 'GPU')}, and the nodes that take them "
         "(pool "
         f"{names}) hold {holds}: {plural(left, 'pod')} {'stays' if left == 1 else 'stay'} Pending",
-        f"{lower}, ask for fewer GPUs a pod, or raise `nodes` of the pool in the contract.",
+        f"{lower}, ask for fewer GPUs a pod, or add nodes (`nodes` of the pool in the contract).",
         f"room for {plural(holds, 'pod')}",
+        confidence="medium" if found.origin == "nodes-file" else "high",
+        assumptions=(NODES_FILE_IS_ALL,) if found.origin == "nodes-file" else (),
         related=(Related(gpu.node.content, "in each pod"),),
     )
 
@@ -110,6 +112,8 @@ def autoscaler_max_above_capacity(workload: Workload, world: World) -> Iterator[
                     "waits for them",
                     f"Lower the maximum to {room.room}, or raise `nodes` of the pool in the contract.",
                     f"room for {room.room}",
+                    confidence="medium" if found.origin == "nodes-file" else "high",
+                    assumptions=(NODES_FILE_IS_ALL,) if found.origin == "nodes-file" else (),
                     related=(Related(gpu.node.content, "in each pod"),),
                 )
                 return
@@ -134,6 +138,8 @@ def replicas_not_spread(workload: Workload, world: World) -> Iterator[Finding]:
     if not plain or gpu.count >= _WHOLE_NODE or _says_where(workload):
         return
     pools = pools_for(workload, world)
+    if not pools and knows_nodes(workload, world):
+        return  # no node takes the pod, which other rules say
     fits: int | None = None
     if pools:
         from vllmlint.plans.place_capacity import pods_per_node

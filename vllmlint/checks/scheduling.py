@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from vllmlint.checks._hardware import knows_nodes, placement, pools_for
+from vllmlint.checks._hardware import NODES_FILE_IS_ALL, knows_nodes, placement, pools_for
 from vllmlint.checks._nodes import PLACEHOLDER, demands_of, selects_gpu_class
 from vllmlint.finding import Finding, Related, where
 from vllmlint.kube.pods import Workload
@@ -93,7 +93,7 @@ def no_pool_fits(workload: Workload, world: World) -> Iterator[Finding]:
         _no_pool_help(guilty, pools),
         _has(guilty.reason) or "no node takes it",
         confidence="medium" if from_file else "high",
-        assumptions=("the nodes file holds every node that there may be",) if from_file else (),
+        assumptions=(NODES_FILE_IS_ALL,) if from_file else (),
         related=tuple(
             Related(one.place, _has(one.reason) or one.reason.detail)
             for one in _against(nearest)
