@@ -102,7 +102,8 @@ def kv_cache_cannot_hold_max_len(server: Server, world: World) -> Iterator[Findi
     low, _, high = memory.kv
     needed = high.needed_gib if high.needed_gib is not None else low.needed_gib
     needs = f"needs {needed:.2f} {_GIB} of KV cache on each GPU" if needed is not None else "needs more"
-    left = f"{_range(low.available_gib, high.available_gib)} {_GIB} are left {scope.text}"
+    # below nothing, it is the other parts that do not fit
+    left = f"{_range(max(low.available_gib, 0.0), max(high.available_gib, 0.0))} {_GIB} are left {scope.text}"
     outcome = "vLLM stops at start" if certain else "vLLM probably stops at start"
     longest = f" (at most about {high.longest:,} tokens fit)" if certain and high.longest else ""
     yield Finding(
