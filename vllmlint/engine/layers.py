@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from vllmlint.engine.config import EngineConfig, Refusal
 from vllmlint.engine.given import Given
 from vllmlint.engine.parallel import is_moe
-from vllmlint.engine.stages import stage_layers
+from vllmlint.engine.stages import LAYER_PARTITION, stage_layers
 from vllmlint.engine.weight_shapes import capability_refusal, shape_refusal
 from vllmlint.models.modules import Module, modules_of
 from vllmlint.models.quantization import quantization_of
@@ -53,7 +53,7 @@ def layer_refusal(
     """
     given = Given(config.request)
     count = config.architecture.num_hidden_layers or 0
-    partition = config.request.env.get("VLLM_PP_LAYER_PARTITION")
+    partition = config.request.env.get(LAYER_PARTITION)
     try:
         owned = stage_layers(count, config.pipeline_parallel_size, config.release, partition)
     except ValueError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vllmlint.engine.config import EngineConfig, Refusal
-from vllmlint.engine.stages import stage_layers
+from vllmlint.engine.stages import LAYER_PARTITION, stage_layers
 from vllmlint.memory.kv_draft import DraftCaches, draft_caches, retained_tokens
 from vllmlint.memory.kv_groups import Group, Specs, group_layers, promoted
 from vllmlint.memory.kv_spec import WINDOW_KINDS, Demand
@@ -147,7 +147,7 @@ def _stage_sets(config: EngineConfig, layers: tuple[CacheLayer, ...]) -> list[fr
     if stages <= 1:
         return [frozenset(range(len(layers)))]
     count = config.architecture.num_hidden_layers or 0
-    partition = config.request.env.get("VLLM_PP_LAYER_PARTITION")
+    partition = config.request.env.get(LAYER_PARTITION)
     try:
         owners = stage_layers(count, stages, config.release, partition)
     except ValueError as error:

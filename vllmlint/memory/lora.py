@@ -5,7 +5,7 @@ from __future__ import annotations
 from vllmlint.engine.config import EngineConfig
 from vllmlint.memory.band import Band, Term
 from vllmlint.memory.linear_bytes import dtype_bytes
-from vllmlint.memory.ranks import local_shape, padded_vocab, ranks_of, stage_layers
+from vllmlint.memory.ranks import local_shape, padded_vocab, rank_layers, ranks_of
 from vllmlint.models.modules import modules_of
 
 GIB = 1 << 30
@@ -23,7 +23,7 @@ def lora_terms(config: EngineConfig, stage: int) -> list[Term]:
         return []
     slots = settings.get("max_loras") or _SLOTS
     rank = settings.get("max_lora_rank") or _RANK
-    ranks, layers = ranks_of(config), stage_layers(config, stage)
+    ranks, layers = ranks_of(config), rank_layers(config, stage)
     width = 0
     for module in modules_of(config.architecture):
         if module.role not in ("linear", "experts") or module.part != "text" or module.extra:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from vllmlint.engine.config import EngineConfig
+from vllmlint.engine.stages import LAYER_PARTITION, stage_layers
 from vllmlint.models.modules import Module, layer_count
 from vllmlint.record import record
 
 #: vLLM pads the vocabulary to a multiple of this before it divides it.
 VOCAB_PADDING = 64
-#: Where layers are given to pipeline stages by hand.
-LAYER_PARTITION = "VLLM_PP_LAYER_PARTITION"
 
 
 @record
@@ -62,27 +61,14 @@ def _redundant_experts(config: EngineConfig) -> int:
     return found if isinstance(found, int) else 0
 
 
-def stage_layers(config: EngineConfig, stage: int) -> range:
-    """The layers of a pipeline stage: equal parts, what is left over one each to the stages before the last,
-    counted backwards; or as VLLM_PP_LAYER_PARTITION says."""
+def rank_layers(config: EngineConfig, stage: int) -> range:
+    """The layers of a pipeline stage; a partition by hand that vLLM would refuse is left out of account
+    (the configuration is refused by itself)."""
     count, stages = layer_count(config.architecture), config.pipeline_parallel_size
-    parts = _given_partition(config, count, stages)
-    if parts is None:
-        parts = [count // stages] * stages
-        for back in range(2, count % stages + 2):
-            parts[-back] += 1
-    start = sum(parts[:stage])
-    return range(start, start + parts[stage])
-
-
-def _given_partition(config: EngineConfig, count: int, stages: int) -> list[int] | None:
-    """The parts that the environment names; None where it names none or vLLM would refuse them."""
-    text = config.request.env.get(LAYER_PARTITION, "")
     try:
-        parts = [int(part) for part in text.split(",")] if text else []
+        return stage_layers(count, stages, config.release, config.request.env.get(LAYER_PARTITION))[stage]
     except ValueError:
-        return None
-    return parts if len(parts) == stages and sum(parts) == count else None
+        return stage_layers(count, stages, config.release)[stage]
 
 
 def padded_vocab(size: int) -> int:

@@ -11,7 +11,7 @@ from vllmlint.memory.band import Band, Term
 from vllmlint.memory.expert_padding import Padding, mxfp4_paddings
 from vllmlint.memory.linear_bytes import dtype_bytes, linear_parts
 from vllmlint.memory.quantized import effective_quantization
-from vllmlint.memory.ranks import LocalShape, language_model_only, local_shape, ranks_of, stage_layers
+from vllmlint.memory.ranks import LocalShape, language_model_only, local_shape, rank_layers, ranks_of
 from vllmlint.models.modules import Module, modules_of
 from vllmlint.models.schemes import WeightScheme
 from vllmlint.record import record
@@ -119,7 +119,7 @@ class _Book:
         self.config = config
         self.reading = reading
         self.ranks = ranks_of(config)
-        self.layers = stage_layers(config, stage)
+        self.layers = rank_layers(config, stage)
         self.first, self.last = stage == 0, stage == config.pipeline_parallel_size - 1
         self.plain = dtype_bytes(config.dtype)
         self.quantization = effective_quantization(config)

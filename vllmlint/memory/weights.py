@@ -12,7 +12,7 @@ from vllmlint.memory.checkpoint import checked_against_checkpoint, published_byt
 from vllmlint.memory.draft import draft_terms
 from vllmlint.memory.linear_bytes import dtype_bytes
 from vllmlint.memory.lora import lora_terms
-from vllmlint.memory.ranks import ranks_of, stage_layers
+from vllmlint.memory.ranks import rank_layers, ranks_of
 from vllmlint.memory.rope import rope_bytes
 from vllmlint.memory.tensors import stage_terms
 from vllmlint.models.modules import missing_sizes, modules_of
@@ -75,7 +75,7 @@ def _by_published_size(config: EngineConfig, stage: int, lacking: tuple[str, ...
             f"the config does not give the sizes of {names}, and no checkpoint size is known"
         )
     stages = range(config.pipeline_parallel_size)
-    counts = [len(stage_layers(config, each)) for each in stages]
+    counts = [len(rank_layers(config, each)) for each in stages]
     parts = ranks_of(config).tp
     share = (counts[stage] / sum(counts) if sum(counts) else 1 / len(counts)) / parts
     band = size.scaled(share / GIB)
