@@ -86,3 +86,19 @@ def test_gke_says_in_labels_of_its_own_how_gpus_are_shared_and_cut() -> None:
     assert cut is not None
     assert [card.id for card in cut.candidates] == ["nvidia-a100-80gb-sxm/3g.40gb"]
     assert (cut.mig_strategy, dict(cut.mig_profiles)) == ("single", {"3g.40gb": 16})
+
+
+def test_names_of_one_card_on_different_machines() -> None:
+    key = "cloud.google.com/gke-accelerator"
+    plain = {one.name: one.node.labels[key] for one in platform_profiles({key: ("nvidia-h100-80gb",)})}
+    assert plain["a3-highgpu-8g"] == "nvidia-h100-80gb"
+    assert "a3-megagpu-8g" not in plain
+    mega = platform_profiles({key: ("nvidia-h100-mega-80gb",)})
+    assert [one.name for one in mega] == ["a3-megagpu-8g"]
+
+
+def test_what_the_platform_writes_itself_is_there() -> None:
+    (tpu, *_) = platform_profiles({"cloud.google.com/gke-tpu-accelerator": ("tpu-v5-lite-podslice",)})
+    assert tpu.node.labels["cloud.google.com/gke-tpu-accelerator"] == "tpu-v5-lite-podslice"
+    (model, *_) = platform_profiles({"gpu.nvidia.com/model": ("H200",)})
+    assert model.node.labels["gpu.nvidia.com/model"] == "H200"

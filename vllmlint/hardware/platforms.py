@@ -8,7 +8,13 @@ from vllmlint.hardware.gpu import Gpu
 from vllmlint.hardware.gpus import gpu_by_id
 from vllmlint.hardware.instances import InstanceType, instance_types_of, instance_types_of_label
 from vllmlint.hardware.label_values import label_options, values_naming
-from vllmlint.hardware.labels import INSTANCE_TYPE, INSTANCE_TYPE_KEYS, candidates_of, platform_of
+from vllmlint.hardware.labels import (
+    INSTANCE_TYPE,
+    INSTANCE_TYPE_KEYS,
+    candidates_of,
+    label_meaning,
+    platform_of,
+)
 from vllmlint.hardware.profile import GpuFacts, NodeProfile, whole_resource
 from vllmlint.hardware.taints import adds_resource_tolerations, default_taints
 from vllmlint.kube.node import Amount, Node
@@ -18,6 +24,8 @@ from vllmlint.record import replace
 _GIB = 2**30
 _GKE_ACCELERATOR = "cloud.google.com/gke-accelerator"
 _GKE_TPU = "cloud.google.com/gke-tpu-accelerator"
+#: A3 Mega machines have a name of their own for the H100 (`nvidia-h100-mega-80gb` on `a3-megagpu-8g`).
+_MEGA = "mega"
 #: Labels that hold the number of devices in a machine, by platform (labels.json).
 _COUNT_KEYS = {
     "gke": ("cloud.google.com/gke-accelerator-count",),
@@ -46,7 +54,7 @@ def platform_profiles(
     fitting = [one for one in machines if ids is None or ids & set(one.gpus)]
     if not fitting and not types and platform is not None and ids:
         fitting = [_unlisted(platform, tuple(sorted(ids)))]
-    profiles = [_profile(machine, ids) for machine in fitting]
+    profiles = [_profile(machine, ids, wanted) for machine in fitting]
     return tuple(one for one in profiles if _has(one.node, wanted))
 
 
@@ -77,7 +85,9 @@ def _has(node: Node, wanted: Mapping[str, Collection[str]]) -> bool:
     return all(values is None or values & set(good) for values, good in known)
 
 
-def _profile(machine: InstanceType, ids: Collection[str] | None) -> NodeProfile:
+def _profile(
+    machine: InstanceType, ids: Collection[str] | None, wanted: Mapping[str, Collection[str]]
+) -> NodeProfile:
     cards = tuple(gpu for gpu in map(gpu_by_id, machine.gpus) if gpu is not None)
     cards = tuple(card for card in cards if ids is None or card.id in ids)
     resource = whole_resource(cards)
@@ -88,6 +98,7 @@ def _profile(machine: InstanceType, ids: Collection[str] | None) -> NodeProfile:
     options = label_options(cards, mig=None, mig_strategy="none", shared=False)
     if platform == "gke":
         labels |= _gke_labels(machine, cards)
+    labels = {**_named_by_platform(machine, cards, wanted), **labels}
     if machine.count is not None:
         options |= {key: (str(machine.count),) for key in _COUNT_KEYS.get(platform or "", ())}
     amounts, bounds = _amounts(machine)
@@ -114,11 +125,28 @@ def _profile(machine: InstanceType, ids: Collection[str] | None) -> NodeProfile:
     return NodeProfile(machine.type, node, "platform", facts, platform, source=machine.source)
 
 
+def _named_by_platform(
+    machine: InstanceType, cards: Collection[Gpu], wanted: Mapping[str, Collection[str]]
+) -> dict[str, str]:
+    """The wanted labels that the platform itself writes on nodes with these cards: where one card goes by
+    several names, the pod's is the one that pools of such machines are made for."""
+    labels = {}
+    ids = {card.id for card in cards}
+    for key, values in wanted.items():
+        for value in values:
+            meaning = label_meaning(key, value)
+            if meaning is None or meaning.by != machine.platform or meaning.certainty != "exact":
+                continue
+            if ids & set(meaning.gpus or ()):
+                labels.setdefault(key, value)
+    return labels
+
+
 def _gke_labels(machine: InstanceType, cards: Collection[Gpu]) -> dict[str, str]:
     """What GKE writes on nodes of a machine type: a value only where it is the only one for the cards."""
     labels = {}
     for key in (_GKE_ACCELERATOR, _GKE_TPU):
-        values = values_naming(key, cards)
+        values = [one for one in values_naming(key, cards) if (_MEGA in one) == (_MEGA in machine.type)]
         if len(values) == 1:
             labels[key] = values[0]
             if key == _GKE_ACCELERATOR and machine.count is not None:
