@@ -1,7 +1,7 @@
 """Which layers have attention, and which of them see only a window.
 
-Sources: the model classes of vLLM 0.33.0 and the configuration classes of transformers 5.23.0, which
-fill in `layer_types` where a config.json leaves it out.
+Source: the model classes of vLLM 0.33.0. Where a config.json leaves `layer_types` out, the rule of its family
+has filled it in (`models/layer_types.py`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,6 @@ ATTENTION_TYPES = frozenset(
 STATE_TYPES = frozenset({"mamba", "linear_attention", "conv", "recurrent", "kda"})
 #: `hybrid_override_pattern` of Nemotron-H: Mamba-2, attention, MLP, experts.
 NEMOTRON_LETTERS = {"M": "state", "*": "attention", "-": "none", "E": "none"}
-#: Families that alternate where their config.json names no layer types: the last layer of every so many
-#: sees everything, the others slide.
-DEFAULT_PERIODS = {"Gemma2": 2, "GptOss": 2, "Gemma3n": 5, "Gemma3": 6, "Gemma4": 6, "Cohere2": 4, "Olmo3": 4}
 #: Families whose layers all see everything, whatever window the config has. Mistral 3 and 4, Phi-3 and
 #: Mixtral follow `sliding_window` as it is.
 WINDOWLESS = ("Cohere", "Llama4")
@@ -105,19 +102,8 @@ def layer_windows(architecture: ModelArchitecture, count: int) -> list[int | Non
 
 
 def _layer_types(architecture: ModelArchitecture, count: int) -> list[bool] | None:
-    """Whether each layer slides, as stated or as transformers fills it in; None: the family does not mix."""
+    """Whether each layer slides; None: nothing says that the family mixes."""
     listed = architecture.per_layer("layer_types")
-    if listed is not None and len(listed) >= count:
-        return [kind == "sliding_attention" for kind in listed[:count]]
-    pattern = architecture.get("sliding_window_pattern")
-    if isinstance(pattern, str):  # EXAONE-4: L is local, G is global
-        return [pattern[index % len(pattern)] == "L" for index in range(count)]
-    name = architecture.class_name
-    found = next(
-        (period for prefix, period in DEFAULT_PERIODS.items() if name.startswith(prefix)),
-        None,
-    )
-    if found is None:
+    if listed is None or len(listed) < count:
         return None
-    period = pattern if isinstance(pattern, int) and pattern > 0 else found
-    return [(index + 1) % period != 0 for index in range(count)]
+    return [kind == "sliding_attention" for kind in listed[:count]]
