@@ -130,7 +130,7 @@ def _named_by_platform(
 ) -> dict[str, str]:
     """The wanted labels that the platform itself writes on nodes with these cards: where one card goes by
     several names, the pod's is the one that pools of such machines are made for."""
-    labels = {}
+    labels: dict[str, str] = {}
     ids = {card.id for card in cards}
     for key, values in wanted.items():
         for value in values:

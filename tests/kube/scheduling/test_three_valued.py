@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -196,3 +197,23 @@ def test_device_allocation_before_its_release(slices: bool, answer: str) -> None
     )
     claiming = read_pod(pod({"resourceClaims": [{"name": "g", "resourceClaimName": "g"}]}), cluster.version)
     assert Attempt(claiming, cluster).verdicts()[0].answer == answer
+
+
+def test_without_the_evaluator_a_selector_cannot_be_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "celpy", None)
+    pool = {"name": "n", "generation": 1, "resourceSliceCount": 1}
+    offered = {"driver": "d", "nodeName": "n", "pool": pool, "devices": [{"name": "g"}]}
+    selectors = [{"cel": {"expression": "true"}}]
+    request = {"name": "g", "exactly": {"deviceClassName": "any", "selectors": selectors}}
+    cluster = read_cluster(
+        {
+            "nodes": [{"metadata": {"name": "n"}, "status": {"allocatable": {"pods": "110"}}}],
+            "slices": [{"spec": offered}],
+            "deviceClasses": [{"metadata": {"name": "any"}, "spec": {}}],
+            "claims": [{"metadata": {"name": "g"}, "spec": {"devices": {"requests": [request]}}}],
+        }
+    )
+    claiming = read_pod(pod({"resourceClaims": [{"name": "g", "resourceClaimName": "g"}]}), cluster.version)
+    (found,) = Attempt(claiming, cluster).verdicts()
+    assert found.answer == "unknown"
+    assert "pip install cel-python" in found.reasons[0].detail

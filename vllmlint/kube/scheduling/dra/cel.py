@@ -23,9 +23,12 @@ def matches(expression: str, device: Device) -> bool:
     """Whether a device meets a selector.
 
     Raises DraError where the scheduler would abort (a missing attribute is read, the result is no boolean)
-    and CelUnknownError where the expression is beyond the evaluator.
+    and CelUnknownError where the expression is beyond the evaluator, or that is not installed.
     """
-    import celpy
+    try:
+        import celpy
+    except ImportError:  # its regular expressions have no wheel for every platform (musl)
+        raise CelUnknownError(f"{expression}: needs cel-python (pip install cel-python)") from None
 
     program = _program(expression)
     try:
