@@ -61,3 +61,10 @@ def test_a_gpu_whose_memory_is_not_known(tmp_path: Path) -> None:
     assert (done.code, done.err) == (0, "")
     assert "google-tpu-v5e (memory not known)" in done.out
     assert "cannot tell: " in done.out
+
+
+def test_a_release_after_those_that_are_known(tmp_path: Path) -> None:
+    newer = call(tmp_path, "fit", "--gpu", "h100-80gb-sxm", "--release", "9.9", "--", LLAMA)
+    assert "assumes vLLM 9.9 does as " in newer.out
+    known = call(tmp_path, "fit", "--gpu", "h100-80gb-sxm", "--release", "0.33.0", "--", LLAMA)
+    assert "assumes" not in known.out

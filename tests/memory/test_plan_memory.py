@@ -34,6 +34,9 @@ def planned(
         ({"data_parallel_size": 0}, "size-below-one"),
         ({"max_num_seqs": 0}, "size-below-one"),
         ({"max_model_len": 0}, "size-below-one"),
+        ({"max_loras": 0}, "size-below-one"),
+        ({"cpu_offload_gb": -5}, "size-below-zero"),
+        ({"speculative_config": {"method": "ngram", "num_speculative_tokens": 0}}, "size-below-one"),
     ],
 )
 def test_sizes_that_no_release_takes(settings: dict[str, Any], rule: str) -> None:
@@ -105,6 +108,12 @@ def test_a_given_cache_needs_room_on_the_gpu(settings: dict[str, Any], verdict: 
             "given-cache-exceeds-gpu",
             (next(iter(settings)),),
         )
+
+
+def test_a_given_cache_of_nothing() -> None:
+    usual = planned()
+    assert planned(kv_cache_memory_bytes=0).kv == usual.kv
+    assert planned(kv_cache_memory_bytes=-5).verdict == "does-not-fit"
 
 
 @pytest.mark.parametrize(

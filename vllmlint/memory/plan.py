@@ -39,7 +39,10 @@ _COUNTS = (
     "prefill_context_parallel_size",
     "max_num_seqs",
     "max_num_batched_tokens",
+    "max_loras",
 )
+#: Amounts that must not be below zero (`ge=0`; before 0.11 `CacheConfig._verify_args`).
+_AMOUNTS = ("cpu_offload_gb", "swap_space")
 
 
 @record
@@ -189,6 +192,18 @@ def _impossible(request: EngineRequest) -> Refusal | None:
         value = request.settings.get(name)
         if isinstance(value, int) and not isinstance(value, bool) and value < 1:
             return Refusal("size-below-one", f"{name} must be at least 1, not {value}", "config", (name,))
+    for name in _AMOUNTS:
+        value = request.settings.get(name)
+        if isinstance(value, int | float) and value < 0:
+            return Refusal(
+                "size-below-zero", f"{name} must not be below 0, it is {value:g}", "config", (name,)
+            )
+    drafting = request.settings.get("speculative_config")
+    tokens = drafting.get("num_speculative_tokens") if isinstance(drafting, Mapping) else None
+    if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens < 1:
+        # `Field(gt=0)` of SpeculativeConfig
+        message = f"num_speculative_tokens must be at least 1, not {tokens}"
+        return Refusal("size-below-one", message, "config", ("speculative_config",))
     length, release = request.settings.get("max_model_len"), request.release
     if not isinstance(length, int) or isinstance(length, bool) or length > 0:
         return None
@@ -259,7 +274,8 @@ def _parts(config: EngineConfig, index: int) -> _Parts:
         "cuda_graph": (profile.cuda_graph,),
     }
     given = settings.get("kv_cache_memory_bytes")
-    fixed = given / GIB if isinstance(given, int) and given > 0 else None
+    # 0 is as good as none (`if kv_cache_memory_bytes := …`), what is below is taken as it is, and refused
+    fixed = given / GIB if isinstance(given, int) and given != 0 else None
     requested = total_memory(config.gpu).scaled(config.gpu_memory_utilization)
     stage = composed(index, terms, requested, fixed)
     # the first of them is what the process takes before vLLM reads the free memory

@@ -12,7 +12,7 @@ from vllmlint.plans.fit_model import KnownModel
 from vllmlint.plans.fit_settings import MEMORY_VARIABLES, bears_on_memory
 from vllmlint.record import record
 from vllmlint.serving.arg_results import UNKNOWN, ParsedArguments
-from vllmlint.serving.release import Release
+from vllmlint.serving.release import Release, known_releases
 from vllmlint.severity import Confidence
 
 if TYPE_CHECKING:
@@ -90,9 +90,17 @@ def subject_of_arguments(
         env or {},
         None,
         tuple(problems),
-        model.assumptions,
-        model.confidence,
+        (*model.assumptions, *_newer(arguments.release)),
+        at_most(model.confidence, "medium") if _newer(arguments.release) else model.confidence,
     )
+
+
+def _newer(release: Release) -> list[str]:
+    """What is taken for granted of a release that came after those that are known."""
+    newest = known_releases()[-1]
+    if release.key <= newest.key:
+        return []
+    return [f"vLLM {release} does as {newest} does, the newest release that is known"]
 
 
 def subject_of_server(
@@ -113,6 +121,9 @@ def subject_of_server(
     confidence = model.confidence
     if release is None and server.release_certainty == "assumed":
         assumptions.append(f"vLLM {chosen}, the newest release known: the image does not tell")
+        confidence = at_most(confidence, "medium")
+    if _newer(chosen):
+        assumptions += _newer(chosen)
         confidence = at_most(confidence, "medium")
     counted = server.gpu_count if runs_in_one_pod(server) else None
     return FitSubject(
