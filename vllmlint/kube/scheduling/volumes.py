@@ -168,6 +168,10 @@ class VolumeState:
                 )
                 if not mine:
                     continue
+                # a volume that is kept for the claim needs only its class, size and mode
+                if _kept_for(one, claim, kind, wanted):
+                    return name if _reachable(one, node) is True else None
+                continue
             size = exact_quantity(str(_at(one, "spec", "capacity", "storage"))) or 0
             labels = {str(k): str(v) for k, v in (_at(one, "metadata", "labels") or {}).items()}
             fits = (
@@ -184,6 +188,16 @@ class VolumeState:
             if fits and (best is None or size < best[0]):
                 best = (size, name)
         return best[1] if best is not None else None
+
+
+def _kept_for(volume: Mapping[str, Any], claim: Mapping[str, Any], kind: str, wanted: Amount) -> bool:
+    """Whether a volume whose `claimRef` names a claim can be bound to it."""
+    return (
+        (_at(volume, "spec", "storageClassName") or "") == kind
+        and (exact_quantity(str(_at(volume, "spec", "capacity", "storage"))) or 0) >= wanted
+        and (_at(volume, "spec", "volumeMode") or "Filesystem")
+        == (_at(claim, "spec", "volumeMode") or "Filesystem")
+    )
 
 
 def _size(entry: tuple[Volume, Mapping[str, Any]]) -> Amount:

@@ -296,11 +296,12 @@ class _Undo:
 def _free_counters(pools: Sequence[DevicePool], in_use: InUse) -> dict[tuple[str, str, str, str], Amount]:
     """What is left of each pool's counters."""
     free: dict[tuple[str, str, str, str], Amount] = {}
+    held = in_use.devices | {device for device, _ in in_use.shares}
     for pool in pools:
         for (one, counter), size in (pool.counters or {}).items():
             free[pool.driver, pool.name, one, counter] = size
         for device in (*pool.devices, *pool.elsewhere):
-            if device.id in in_use.devices:
+            if device.id in held:
                 for one, counter, size in device.counters:
                     key = (pool.driver, pool.name, one, counter)
                     free[key] = free.get(key, 0) - size
