@@ -110,6 +110,12 @@ def test_a_given_cache_needs_room_on_the_gpu(settings: dict[str, Any], verdict: 
         )
 
 
+@pytest.mark.parametrize("version", ["0.11.2", "0.33.0"])
+def test_blocks_for_a_model_without_a_cache(version: str) -> None:
+    plan = planned("BAAI/bge-large-en-v1.5", version=version, num_gpu_blocks_override=1000)
+    assert (plan.verdict, plan.reason) == ("fits", "the model keeps no KV cache")
+
+
 def test_a_given_cache_of_nothing() -> None:
     usual = planned()
     assert planned(kv_cache_memory_bytes=0).kv == usual.kv

@@ -153,7 +153,7 @@ def _overridden(model: KvCaches, available: list[int]) -> list[int]:
 def overridden_bytes(config: EngineConfig) -> list[int] | None:
     """What the blocks of `num_gpu_blocks_override` take on each stage; None: no override, or not known."""
     count, model = _override(config), prepare_kv(config)
-    if count is None or isinstance(model, Refusal | UnknownLayers):
+    if count is None or isinstance(model, Refusal | UnknownLayers) or not model.groups:
         return None
     return [count * _stage_block_bytes(model, groups) for groups in model.stages]
 
