@@ -28,8 +28,8 @@ _SERVICE_VARIABLE = regex(
 #: In prose and scripts only what cannot be a word of the language.
 _SHOUTED = regex(rf"(?<![A-Za-z0-9])(?:{LOUD})(?![A-Za-z0-9])")
 _WHOLE = regex(r"(?:TODO|FIXME|TBD|[xX]{3,}|\.{3}|…)\Z")
-#: One of these stands in every text that is looked for, in lower case; to ask for them one by one is many times
-#: faster than one expression for all.
+#: One of these stands in every text that is looked for, in lower case; to ask for them one by one is many
+#: times faster than one expression for all.
 _CLUES = (
     *("$", "<", "replace", "your", "insert_", "put_", "__", "change", "placeholder", "todo", "fixme", "tbd"),
     *("xxx", "***", "...", "…", "my-tag", "mytag", "x.y"),
