@@ -442,6 +442,14 @@ def test_the_index_tells_the_size_of_the_checkpoint() -> None:
         ({"quantization_config": "fp8"}, "quantization_config", "'fp8' is not a mapping"),
         ({"vision_config": []}, "vision_config", "[] is not a mapping"),
         ({"layer_types": ["full_attention"]}, "layer_types", "1 entries for 32 layers"),
+        ({"intermediate_size": []}, "intermediate_size", "0 entries for 32 layers"),
+        ({"moe_layer_freq": [0, 1]}, "moe_layer_freq", "2 entries for 32 layers"),
+        ({"num_nextn_predict_layers": 10**9}, "num_nextn_predict_layers", "less than or equal to 10000"),
+        (
+            {"quantization_config": {"quant_method": "gptq", "bits": []}},
+            "quantization_config.bits",
+            "[] is not a number",
+        ),
         ({"model_type": 3}, "model_type", "3 is not a text"),
     ],
 )

@@ -14,6 +14,8 @@ from vllmlint.models.layer_types import MAX_LAYERS
 _LARGEST = 10**10
 Count = Annotated[StrictInt, Field(ge=1, le=_LARGEST)]
 CountOrZero = Annotated[StrictInt, Field(ge=0, le=_LARGEST)]
+#: Layers beside those of the model: they are written out one by one.
+Layers = Annotated[StrictInt, Field(ge=0, le=MAX_LAYERS)]
 #: One for all layers, or one a layer (Gemma 3n, OpenELM, Laguna).
 CountOrList = Count | list[CountOrZero | None]
 Number = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -48,7 +50,10 @@ class Fields(BaseModel):
     qk_rope_head_dim: CountOrZero | None = None
     qk_nope_head_dim: CountOrZero | None = None
     v_head_dim: Count | None = None
-    num_nextn_predict_layers: CountOrZero | None = None
+    num_nextn_predict_layers: Layers | None = None
+    mtp_num_hidden_layers: Layers | None = None
+    num_mtp_modules: Layers | None = None
+    mtp_transformer_layers: Layers | None = None
     torch_dtype: str | None = None
     layer_types: list[str] | None = None
     layers_block_type: list[str] | None = None
@@ -57,6 +62,14 @@ class Fields(BaseModel):
     vision_config: dict[str, Any] | None = None
     audio_config: dict[str, Any] | None = None
     rope_scaling: dict[str, Any] | None = None
+
+
+#: Fields that have one entry a layer where they are a list (not `moe_intermediate_size`: ERNIE-VL lists it by
+#: modality).
+_BY_LAYER = (
+    *("layer_types", "layers_block_type", "moe_layer_freq"),
+    *("intermediate_size", "num_attention_heads", "num_key_value_heads"),
+)
 
 
 @cache
@@ -86,12 +99,20 @@ def first_mistake(fields: Mapping[str, Any]) -> tuple[str, str] | None:
         given = _short(detail["input"])
         text = f"{given} is not {wanted}" if wanted else f"{given}: {_lowered(detail['msg'])}"
         return (f"{key}[{inside[0]}]" if inside else key), text
-    return _length_mistake(fields)
+    return _length_mistake(fields) or _quantization_mistake(fields)
+
+
+def _quantization_mistake(fields: Mapping[str, Any]) -> tuple[str, str] | None:
+    block = fields.get("quantization_config") or {}
+    for key in ("bits", "w_bit", "group_size", "q_group_size", "sym"):
+        if isinstance(block.get(key), list | dict):
+            return f"quantization_config.{key}", f"{_short(block[key])} is not a number"
+    return None
 
 
 def _length_mistake(fields: Mapping[str, Any]) -> tuple[str, str] | None:
     layers = fields.get("num_hidden_layers")
-    for key in ("layer_types", "layers_block_type"):
+    for key in _BY_LAYER:
         listed = fields.get(key)
         if isinstance(listed, list) and isinstance(layers, int) and len(listed) < layers:
             return key, f"{len(listed)} entries for {layers} layers"
