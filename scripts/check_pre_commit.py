@@ -106,6 +106,49 @@ def try_steps(directory: Path, steps: Sequence[Step], environment: dict[str, str
     return wrong
 
 
+PAIR, ALONE = "pair/deployment.yaml", "alone/deployment.yaml"
+FIRST_STEPS = [
+    Step(
+        "a sibling that was not given makes the file wrong",
+        ("vllmlint", "--files", PAIR),
+        False,
+        RULE,
+    ),
+    Step(
+        "the sibling itself is not reported on",
+        ("vllmlint", "--files", PAIR),
+        False,
+        "1 file, 1 server",
+    ),
+    Step(
+        "the same file without the sibling passes",
+        ("vllmlint", "--files", ALONE),
+        True,
+        "Passed",
+        RULE,
+    ),
+    Step(
+        "files that are no manifests pass",
+        ("vllmlint", "--files", "package.json"),
+        True,
+        "Passed",
+        RULE,
+    ),
+    Step("text is not for the hook", ("vllmlint", "--files", "notes.txt"), True, "Skipped", RULE),
+    Step(
+        "all manifests are linted whatever changed",
+        ("vllmlint-all", "--files", "notes.txt"),
+        False,
+        RULE,
+    ),
+]
+#: Once the sibling is put right.
+LAST_STEPS = [
+    Step("the sibling put right, the file passes", ("vllmlint", "--files", PAIR), True, "Passed", RULE),
+    Step("the sibling put right, everything passes", ("--all-files",), True, "Passed", RULE),
+]
+
+
 def run_steps(scratch: Path) -> list[str]:
     """Set both repositories up and go through the steps."""
     hooks, project = scratch / "hooks", scratch / "project"
@@ -121,44 +164,9 @@ def run_steps(scratch: Path) -> list[str]:
     # what a surrounding hook or repository has set must not lead git elsewhere
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "PRE_COMMIT"))}
     environment = {**kept, "PRE_COMMIT_HOME": str(scratch / "home")}
-    pair, alone = "pair/deployment.yaml", "alone/deployment.yaml"
     wrong = try_steps(
         project,
-        [
-            Step(
-                "a sibling that was not given makes the file wrong",
-                ("vllmlint", "--files", pair),
-                False,
-                RULE,
-            ),
-            Step(
-                "the sibling itself is not reported on",
-                ("vllmlint", "--files", pair),
-                False,
-                "1 file, 1 server",
-            ),
-            Step(
-                "the same file without the sibling passes",
-                ("vllmlint", "--files", alone),
-                True,
-                "Passed",
-                RULE,
-            ),
-            Step(
-                "files that are no manifests pass",
-                ("vllmlint", "--files", "package.json"),
-                True,
-                "Passed",
-                RULE,
-            ),
-            Step("text is not for the hook", ("vllmlint", "--files", "notes.txt"), True, "Skipped", RULE),
-            Step(
-                "all manifests are linted whatever changed",
-                ("vllmlint-all", "--files", "notes.txt"),
-                False,
-                RULE,
-            ),
-        ],
+        FIRST_STEPS,
         environment,
     )
     service = project / "pair" / "service.yaml"
@@ -166,12 +174,7 @@ def run_steps(scratch: Path) -> list[str]:
     commit_all(project)
     return wrong + try_steps(
         project,
-        [
-            Step(
-                "the sibling put right, the file passes", ("vllmlint", "--files", pair), True, "Passed", RULE
-            ),
-            Step("the sibling put right, everything passes", ("--all-files",), True, "Passed", RULE),
-        ],
+        LAST_STEPS,
         environment,
     )
 

@@ -117,4 +117,8 @@ def remedies(
     if not found:
         return ""
     texts = [f"`{one.change}`" for one in found[:_MOST_SUGGESTIONS]]
-    return f"Any one of these makes it fit: {', '.join(texts)}."
+    return (
+        f"{texts[0]} makes it fit."
+        if len(texts) == 1
+        else f"Any one of these makes it fit: {', '.join(texts)}."
+    )

@@ -56,8 +56,7 @@ def _no_room(workload: Workload, found: Placement, gpu: GpuRequest, size: int, h
     return Finding(
         node.content if node is not None else _replicas_place(workload),
         f"{needs} {plural(pods, 'pod')} of {plural(gpu.count or 0, 'GPU')}, and the nodes that take them "
-        "(pool "
-        f"{names}) hold {holds}: {plural(left, 'pod')} {'stays' if left == 1 else 'stay'} Pending",
+        f"(pool {names}) hold {holds}: {plural(left, 'pod')} {'stays' if left == 1 else 'stay'} Pending",
         f"{lower}, ask for fewer GPUs a pod, or add nodes (`nodes` of the pool in the contract).",
         f"room for {plural(holds, 'pod')}",
         confidence="medium" if found.origin == "nodes-file" else "high",
@@ -106,10 +105,8 @@ def autoscaler_max_above_capacity(workload: Workload, world: World) -> Iterator[
                 yield Finding(
                     _in_sight(room.place, workload, world),
                     f"{room.source} may ask for {plural(room.pods, 'pod')} of {plural(gpu.count, 'GPU')}, "
-                    "and the "
-                    f"nodes that take them hold {room.room}: under load the others stay Pending, and a "
-                    "rollout "
-                    "waits for them",
+                    f"and the nodes that take them hold {room.room}: under load the others stay Pending, "
+                    "and a rollout waits for them",
                     f"Lower the maximum to {room.room}, or raise `nodes` of the pool in the contract.",
                     f"room for {room.room}",
                     confidence="medium" if found.origin == "nodes-file" else "high",
@@ -153,12 +150,10 @@ def replicas_not_spread(workload: Workload, world: World) -> Iterator[Finding]:
         fits = min((count for count in each if count is not None), default=None)
     yield Finding(
         node.content,
-        f"nothing spreads the {replicas} replicas over nodes: one node may hold them all, and its drain, a "
-        "GPU "
-        "error or a driver update takes the whole service away",
-        "Write `topologySpreadConstraints: "
-        "[{maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: "
-        "ScheduleAnyway, labelSelector: …}]`.",
+        f"only the scheduler's soft default spreads the {replicas} replicas: where GPUs are free on one node "
+        "alone it holds them all, and its drain, a GPU error or a driver update takes the whole service away",
+        "Write `topologySpreadConstraints: [{maxSkew: 1, topologyKey: kubernetes.io/hostname, "
+        "whenUnsatisfiable: ScheduleAnyway, labelSelector: …}]`.",
         "may share one node",
         confidence="low" if fits is None else "medium",
         assumptions=("a node has GPUs for several of the pods",) if fits is None else (),
@@ -198,9 +193,9 @@ def _over_quota(
         sure = bool(workload.object.namespace) and workload.object.namespace == quota.namespace
         yield Finding(
             place,
-            f"{what} may ask for {plural(gpu.count * pods, 'GPU')} ({pods} × {gpu.count}), and {quota.title} "
-            "lets the "
-            f"namespace have {limit.text}: the API server refuses the pods beyond that",
+            f"{what} may ask for {plural(gpu.count * pods, 'GPU')} ({pods} × {gpu.count}), and "
+            f"{quota.title} lets the namespace have {limit.text}: the API server refuses the pods beyond "
+            "that",
             f"Lower the number of pods to {int(most) // gpu.count}, or raise the quota.",
             f"quota: {limit.text}",
             confidence="high" if sure else "medium",

@@ -135,8 +135,8 @@ def concurrency_below_contract(server: Server, world: World) -> Iterator[Finding
     yield Finding(
         setting_place(server, ("max_model_len",)) or server.model.place or server.anchor,
         f"the KV cache holds {_range(low.concurrency, high.concurrency)} requests of {high.max_model_len:,} "
-        "tokens at "
-        f"once {scope.text}, and the contract asks for {wanted}: the others wait, or are computed again",
+        f"tokens at once {scope.text}, and the contract asks for {wanted}: the others wait, or are computed "
+        "again",
         remedies(plan, wanted) or "Lower `--max-model-len`, or give the server more GPU memory.",
         f"{wanted} wanted",
         severity=None if scope.everywhere else "warning",

@@ -66,8 +66,7 @@ def _visible_trouble(entries: list[str], server: Server, one_pod: bool) -> tuple
     if missing is not None:
         return (
             f"names device {missing}, but the container gets {plural(count, 'GPU')}, counted from 0: CUDA "
-            "stops "
-            "reading there, and vLLM finds fewer GPUs or none",
+            "stops reading there, and vLLM finds fewer GPUs or none",
             True,
         )
     if not entries:
@@ -76,8 +75,7 @@ def _visible_trouble(entries: list[str], server: Server, one_pod: bool) -> tuple
     if needed > len(entries):
         return (
             f"shows {plural(len(entries), 'GPU')}, but vLLM starts {needed} GPU processes: a rank finds no "
-            "device "
-            "and the server stops at start",
+            "device and the server stops at start",
             True,
         )
     if len(entries) < count:
@@ -108,12 +106,10 @@ def ld_library_path_override(server: Server, world: World) -> Iterator[Finding]:
         yield Finding(
             node.part(compat.start(), compat.end()) if exact and node is not None else place,
             f"`{compat.group()}` puts CUDA's compatibility libraries before the driver's: on a node whose "
-            "driver "
-            "is newer than they are, CUDA stops with error 803 (unsupported driver / display driver "
+            "driver is newer than they are, CUDA stops with error 803 (unsupported driver / display driver "
             "combination)",
             "Delete the entry; where the driver really is older than the image's CUDA, newer releases turn "
-            "the "
-            "libraries on with VLLM_ENABLE_CUDA_COMPATIBILITY=1.",
+            "the libraries on with VLLM_ENABLE_CUDA_COMPATIBILITY=1.",
             "before the driver's",
             confidence="medium",
             assumptions=("some node's driver is newer than the image's compatibility libraries",),
@@ -124,8 +120,7 @@ def ld_library_path_override(server: Server, world: World) -> Iterator[Finding]:
         yield Finding(
             place,
             f"LD_LIBRARY_PATH without {_GKE_DRIVER}/lib64: GKE mounts the driver there and the image finds "
-            "it "
-            "through this variable, so that libcuda.so.1 is missing and vLLM sees no GPU",
+            "it through this variable, so that libcuda.so.1 is missing and vLLM sees no GPU",
             f"Delete the variable, or append `:{_GKE_DRIVER}/lib64`.",
             "hides the driver",
             confidence="medium",
@@ -142,8 +137,7 @@ def mig_with_tensor_parallel(server: Server, world: World) -> Iterator[Finding]:
     yield Finding(
         ranks.place,
         f"an engine of {ranks.engine} GPU processes ({ranks.text}) on MIG slices: a process sees one slice, "
-        "and "
-        "slices do not reach each other's memory, so NCCL fails and the server stops at start",
+        "and slices do not reach each other's memory, so NCCL fails and the server stops at start",
         "Use one process on a larger slice or a whole GPU; for several ranks ask for whole GPUs.",
         "cannot span slices",
         related=(Related(slices[0].node.content, f"slices: {slices[0].resource}"),),

@@ -56,13 +56,11 @@ def shared_gpu_default_utilization(server: Server, world: World) -> Iterator[Fin
     yield Finding(
         share.place if share.place is not None else gpu.node.content,
         f"{sharing.text}, and this server takes {percent} of the GPU's whole memory "
-        "(--gpu-memory-utilization "
-        f"{share.value}{default}): time-slicing gives no pod memory of its own, so a second server stops "
-        "with "
-        "`Free memory on device … is less than desired GPU memory utilization`",
-        f"Write a fraction that leaves the others theirs, such as --gpu-memory-utilization={_fair(sharing)}, "
-        "or "
-        "--kv-cache-memory-bytes; MIG slices have memory of their own.",
+        f"(--gpu-memory-utilization {share.value}{default}): time-slicing gives no pod memory of its own, "
+        "so a second server stops with `Free memory on device … is less than desired GPU memory utilization`",
+        "Write a fraction that leaves the others theirs, such as "
+        f"--gpu-memory-utilization={_fair(sharing)}, or --kv-cache-memory-bytes; MIG slices have memory of "
+        "their own.",
         "takes the whole GPU" if not share.explicit else f"{percent} of the whole GPU",
         severity="warning" if share.explicit else None,
         confidence="medium",
@@ -85,12 +83,10 @@ def mps_shared_gpu(server: Server, world: World) -> Iterator[Finding]:
     yield Finding(
         sharing.place if sharing.place is not None else gpu.node.content,
         f"{sharing.text} by MPS: each client gets at most {part} of the memory, while vLLM takes its "
-        "fraction "
-        "of the whole GPU's, and starts are reported to fail with `CUDA-capable device(s) is/are busy or "
-        "unavailable`",
+        "fraction of the whole GPU's, and starts are reported to fail with `CUDA-capable device(s) is/are "
+        "busy or unavailable`",
         "Use MIG slices or whole GPUs; where MPS is tested, size --gpu-memory-utilization to the client's "
-        "part "
-        "and ignore this rule.",
+        "part and ignore this rule.",
         "shared by MPS",
         confidence="medium",
         assumptions=("MPS with vLLM was not tested on these nodes",),

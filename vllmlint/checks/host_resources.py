@@ -33,14 +33,11 @@ def host_memory_unset(server: Server, world: World) -> Iterator[Finding]:
         return
     yield Finding(
         _resources_place(server.container),
-        "the container reserves no memory of its node: the scheduler counts it as nothing, several servers "
-        "pack "
-        "on one node whose memory cannot hold the buffers of all while they load, and under pressure these "
-        "pods "
-        "are evicted first",
-        "Write `requests: {memory: …}` with what loading and serving take, some 4Gi for each GPU process and "
-        "the "
-        "size of the weights where they are read at once.",
+        "the container reserves no memory of its node: the scheduler counts it as nothing, several pods may "
+        "share one node whose memory cannot hold the buffers of all while they load, and under pressure "
+        "these pods are evicted first",
+        "Write `requests: {memory: …}` with what loading and serving take, some 4Gi for each GPU process "
+        "and the size of the weights where they are read at once.",
         "no memory request",
         confidence="medium",
         assumptions=("no LimitRange of the namespace sets it",),
@@ -68,10 +65,8 @@ def shm_inside_memory_limit(server: Server, world: World) -> Iterator[Finding]:
     yield Finding(
         size_node.content,
         f"/dev/shm may grow to {size / _GIB:.3g} GiB, {size / limit:.0%} of the container's memory limit: "
-        "what lies "
-        f"there counts towards the limit, so that "
-        f"{'filling it' if whole else 'a full one and a loading model'} gets "
-        "the server killed (OOMKilled)",
+        "what lies there counts towards the limit, so that "
+        f"{'filling it' if whole else 'a full one and a loading model'} gets the server killed (OOMKilled)",
         "Raise limits.memory to what loading needs and this on top, or lower the sizeLimit.",
         f"of {limit / _GIB:.3g} GiB",
         severity=None if whole else "info",
@@ -116,11 +111,9 @@ def cpu_limit_throttles_engine(server: Server, world: World) -> Iterator[Finding
         return
     yield Finding(
         node.content,
-        f"a limit of {node.text} CPU cores for {plural(processes, 'GPU process', 'es')}, the engine core and "
-        "the API "
-        "server: when they use them up, the kernel stops all of them for the rest of each tenth of a second, "
-        "the "
-        "engine's loop and the probes included",
+        f"a limit of {node.text} CPU cores for {plural(processes, 'GPU process', 'es')}, the engine core "
+        "and the API server: when they use them up, the kernel stops all of them for the rest of each tenth "
+        "of a second, the engine's loop and the probes included",
         "Remove the CPU limit and keep the request; where a policy wants one, "
         f'`limits: {{cpu: "{wanted}"}}` or more.',
         "throttles the engine",

@@ -28,10 +28,8 @@ def gpu_memory_utilization_extreme(server: Server, world: World) -> Iterator[Fin
         yield Finding(
             value.place,
             f"the engine plans with {share:.0%} of the GPU's memory, but its CUDA context, NCCL's buffers "
-            "and peaks "
-            "that the profile does not see lie beside that share: vLLM refuses to start (`Free memory on "
-            "device … is "
-            "less than desired`) or runs out of memory later, under load",
+            "and peaks that the profile does not see lie beside that share: vLLM refuses to start (`Free "
+            "memory on device … is less than desired`) or runs out of memory later, under load",
             "Write 0.95 or less, or size the cache alone with `--kv-cache-memory-bytes`.",
             "leaves too little",
             confidence="medium",
@@ -43,8 +41,7 @@ def gpu_memory_utilization_extreme(server: Server, world: World) -> Iterator[Fin
         yield Finding(
             value.place,
             f"the engine may use {share:.0%} of a GPU that no other pod shares: what the weights leave of "
-            "that share "
-            "is all the KV cache gets, so few requests run at once and the rest wait",
+            "that share is all the KV cache gets, so few requests run at once and the rest wait",
             "Write 0.85 to 0.95, or ask for a slice of a GPU.",
             "most of the GPU stays empty",
             confidence="medium",

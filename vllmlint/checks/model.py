@@ -82,8 +82,7 @@ def dummy_weights_in_manifest(server: Server, world: World) -> Iterator[Finding]
     yield Finding(
         value.place,
         "`--load-format dummy` fills the model with random numbers: the server passes every probe and "
-        "answers "
-        "every request, with nonsense",
+        "answers every request, with nonsense",
         "Remove the flag; for a benchmark say so in the name or a label (bench, test), or silence the rule.",
         "random weights",
     )

@@ -102,8 +102,7 @@ def nnodes_with_ray(server: Server, world: World) -> Iterator[Finding]:
     yield Finding(
         backend.place,
         f"`--nnodes` ({count} nodes) spreads the ranks without Ray, and vLLM accepts it with the backends "
-        "mp, uni "
-        f"and external_launcher only: {REFUSED}",
+        f"mp, uni and external_launcher only: {REFUSED}",
         "Drop `--distributed-executor-backend=ray` to start one process per node, or drop `--nnodes`, "
         "`--node-rank` and `--master-addr` to let Ray place the ranks.",
         "contradicts --nnodes",
@@ -138,8 +137,7 @@ def headless_with_api_servers(server: Server, world: World) -> Iterator[Finding]
         yield Finding(
             server.flag_place(hybrid),
             f"`{hybrid.spelling}` shares requests among the ranks of a pod, but `--headless` starts no API "
-            "server that "
-            f"could take one: {REFUSED}",
+            f"server that could take one: {REFUSED}",
             f"Drop `--headless` so that this pod serves too, or drop `{hybrid.spelling}`.",
             "needs an API server",
             confidence=sure.confidence,
@@ -167,11 +165,10 @@ def ray_missing_in_image(server: Server, world: World) -> Iterator[Finding]:
     yield Finding(
         place,
         f"vLLM no longer depends on ray since {_RAY_GONE_SINCE}, and the image {image.name} of "
-        f"{server.release} holds "
-        "what vLLM depends on: the start ends with `ray: not found` or an ImportError",
+        f"{server.release} holds what vLLM depends on: the start ends with `ray: not found` or an "
+        "ImportError",
         "Build an image on top of this one with `pip install ray`, or use `--nnodes` and the backend mp "
-        f"({_NODES_SINCE} "
-        "and later), which need no Ray.",
+        f"({_NODES_SINCE} and later), which need no Ray.",
         "needs ray",
         confidence=sure.confidence,
         assumptions=(*sure.assumptions, "the image is vLLM's own, with nothing added under the same name"),
@@ -294,8 +291,7 @@ def _probe_finding(dead: list[Probe], fact: str, place: Place, label: str) -> Fi
         port,
         f"{fact}: nothing answers the {probe_words(dead)}, and {outcome(dead)}",
         f"Remove the {probe_words(dead)} from this pod: a rank that dies ends its process, and the group's "
-        "restart "
-        "policy acts on that.",
+        "restart policy acts on that.",
         "nothing listens here",
         related=(Related(place, label), *(Related(probe.key.content, "the same") for probe in dead[1:])),
     )

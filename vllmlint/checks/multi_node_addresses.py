@@ -109,8 +109,7 @@ def host_ip_static(server: Server, world: World) -> Iterator[Finding]:
         "which each pod reaches in itself only: the ranks never meet"
         if inward
         else "but a pod gets its address when it is made: vLLM listens on, or connects to, an address that "
-        "is not "
-        "its own, and the start hangs"
+        "is not its own, and the start hangs"
     )
     yield Finding(
         node.content,
@@ -161,8 +160,7 @@ def _unset(place: Place, name: str, workload: Workload) -> Finding:
         return Finding(
             place,
             f"only LeaderWorkerSet sets {name}, and this is a {workload.kind}: nothing fills it in, and the "
-            "ranks "
-            "never meet",
+            "ranks never meet",
             "Write the address of the first rank (the DNS name of its pod under a headless Service), or make "
             "this a LeaderWorkerSet.",
             "nothing sets this",
@@ -210,8 +208,7 @@ def _bad_flag(server: Server, world: World) -> Iterator[Finding]:
         yield Finding(
             place,
             f"`{flag}` is {text}{default}: each pod looks for the first rank in itself, so the ranks never "
-            "meet "
-            "and the start ends in a timeout",
+            "meet and the start ends in a timeout",
             f"Write `{flag}=$(LWS_LEADER_ADDRESS)`."
             if server.workload.carrier == "lws"
             else f"Give `{flag}` the address of the first rank: the DNS name of its pod under a headless "
@@ -248,8 +245,7 @@ def _literal(place: Place, text: str, workload: Workload, related: tuple[Related
     return Finding(
         place,
         f"the leader's address is written out as {text}, but a pod gets another address each time it is "
-        "made: "
-        "after the next restart the ranks look for a leader that is gone",
+        "made: after the next restart the ranks look for a leader that is gone",
         "Write `$(LWS_LEADER_ADDRESS)`."
         if workload.carrier == "lws"
         else "Write the DNS name of the first rank's pod under a headless Service.",
@@ -342,8 +338,8 @@ def _side_channel(
         yield Finding(
             _connector_place(place, kind),
             f"{variable} is not set and means localhost: the {kind} side channel listens inside this pod "
-            "only and peers "
-            "are told `localhost`, so whoever fetches dials itself and every KV transfer fails",
+            "only and peers are told `localhost`, so whoever fetches dials itself and every KV transfer "
+            "fails",
             advice,
             "side channel on localhost",
             confidence=sure,

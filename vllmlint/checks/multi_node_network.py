@@ -34,9 +34,8 @@ def rdma_memlock(server: Server, world: World) -> Iterator[Finding]:
         yield Finding(
             card.content,
             "the container gets an RDMA card but not the capability IPC_LOCK: unless the node's runtime "
-            "lifts the "
-            "limit on locked memory, registering buffers fails (ENOMEM) and NCCL falls back to TCP without "
-            "an error",
+            "lifts the limit on locked memory, registering buffers fails (ENOMEM) and NCCL falls back to "
+            "TCP without an error",
             "Write `securityContext: {capabilities: {add: [IPC_LOCK]}}` on the container.",
             "no IPC_LOCK",
             confidence="medium",
@@ -47,9 +46,9 @@ def rdma_memlock(server: Server, world: World) -> Iterator[Finding]:
     if user is not None:
         yield Finding(
             capability.content,
-            "IPC_LOCK is added, but the container runs as another user than root: a capability that is added "
-            "does "
-            "not become effective there, so registering buffers fails (ENOMEM) and NCCL falls back to TCP",
+            "IPC_LOCK is added, but the container runs as another user than root: a capability that is "
+            "added does not become effective there, so registering buffers fails (ENOMEM) and NCCL falls "
+            "back to TCP",
             "Lift the limit on locked memory in the node's container runtime (LimitMEMLOCK=infinity), or run "
             "as root.",
             "not effective",

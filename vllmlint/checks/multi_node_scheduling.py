@@ -84,8 +84,7 @@ def multinode_without_rdma(server: Server, world: World) -> Iterator[Finding]:
                 "NCCL_IB_DISABLE=1 keeps NCCL off InfiniBand and RoCE, and this server's ranks "
                 f"{_exchanges(server)} across nodes: over TCP a message takes 10 to 20 times as long",
                 "Delete the variable where the nodes have RDMA; without it, keep tensor and expert parallel "
-                "ranks "
-                "within a node (`--pipeline-parallel-size` for the nodes).",
+                "ranks within a node (`--pipeline-parallel-size` for the nodes).",
                 "TCP only",
                 confidence="medium",
                 assumptions=("the nodes have RDMA cards",),
@@ -97,8 +96,7 @@ def multinode_without_rdma(server: Server, world: World) -> Iterator[Finding]:
     yield Finding(
         value.flag_place,
         "expert parallel ranks exchange tokens across nodes in every layer, and the pod asks for no RDMA "
-        "card: "
-        "NCCL falls back to TCP without an error, and a message takes 10 to 20 times as long",
+        "card: NCCL falls back to TCP without an error, and a message takes 10 to 20 times as long",
         "Ask for the cluster's network resource in each pod (`rdma/…`, `vpc.amazonaws.com/efa`), with "
         "IPC_LOCK.",
         "over TCP",

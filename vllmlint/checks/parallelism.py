@@ -78,9 +78,8 @@ def _stranded(server: Server, count: int, world: World) -> Iterator[Finding]:
     yield Finding(
         server.gpus[0].node.content,
         f"a node of pool `{pool}` has {plural(devices, 'GPU')} and holds {plural(fits, 'such pod')} of "
-        f"{count}: "
-        f"{plural(left, 'GPU')} of it {'stays' if left == 1 else 'stay'} over, which only smaller pods can "
-        "use",
+        f"{count}: {plural(left, 'GPU')} of it {'stays' if left == 1 else 'stay'} over, which only smaller "
+        "pods can use",
         f"Choose sizes whose product divides {devices}, or leave the rest to smaller servers and ignore "
         "this.",
         f"{left} of {devices} stay over",

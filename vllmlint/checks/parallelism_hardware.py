@@ -35,10 +35,9 @@ def tp_over_pcie(server: Server, world: World) -> Iterator[Finding]:
     hang = "" if workaround else ", and where IOMMU or ACS is on, NCCL hangs at start or at the first request"
     yield Finding(
         place,
-        f"{size} tensor parallel ranks on {gpu.name} exchange every layer's results over PCIe, for the cards "
-        f"have no NVLink: "
-        f"{'most of the time goes into that' if many else 'a part of the time goes into that'}"
-        f"{hang}",
+        f"{size} tensor parallel ranks on {gpu.name} exchange every layer's results over PCIe, for the "
+        "cards have no NVLink: "
+        f"{'most of the time goes into that' if many else 'a part of the time goes into that'}{hang}",
         "Prefer one GPU with a quantized model, or `--pipeline-parallel-size` instead; where it hangs, "
         "`--disable-custom-all-reduce` and NCCL_P2P_DISABLE=1 help. `interconnect: nvlink` in the contract's "
         "pool says that bridges join the cards.",
@@ -65,13 +64,10 @@ def tp_crosses_nodes(server: Server, world: World) -> Iterator[Finding]:
     yield Finding(
         place,
         f"{size} tensor parallel ranks on pods of {plural(count, 'GPU')}: each layer's results go over the "
-        "pods' "
-        "network several times a token, which is orders of magnitude slower than NVLink, and the pod asks "
-        "for no "
-        "RDMA card",
+        "pods' network several times a token, which is orders of magnitude slower than NVLink, and the pod "
+        "asks for no RDMA card",
         f"Write in every pod `--tensor-parallel-size={count}` and `--pipeline-parallel-size={pipeline}`: "
-        "stages exchange far "
-        "less. With RDMA between the nodes, ask for its resource in the pods.",
+        "stages exchange far less. With RDMA between the nodes, ask for its resource in the pods.",
         f"{plural(count, 'GPU')} a pod",
         confidence="medium",
         assumptions=("the pods of the group are on different nodes",),

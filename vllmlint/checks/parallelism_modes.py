@@ -27,8 +27,7 @@ def dp_lb_modes_conflict(server: Server, world: World) -> Iterator[Finding]:
     yield Finding(
         server.flag_place(extra),
         f"`{extra.spelling}` means {second} load balancing and `{kept.spelling}` means {first} load "
-        "balancing, "
-        f"and vLLM {server.release} accepts only one of them: {REFUSED}",
+        f"balancing, and vLLM {server.release} accepts only one of them: {REFUSED}",
         "Keep one: `--data-parallel-rank` where each rank is a pod of its own behind an external balancer, "
         "`--data-parallel-start-rank` where each pod balances among its own ranks.",
         f"{second} mode",
@@ -52,8 +51,7 @@ def eplb_without_expert_parallel(server: Server, world: World) -> Iterator[Findi
         yield Finding(
             eplb.flag_place,
             "`--enable-eplb` moves experts between expert parallel ranks, but expert parallelism is off: "
-            "vLLM ends "
-            "with `enable_expert_parallel must be True to use EPLB`, and the pod restarts forever",
+            "vLLM ends with `enable_expert_parallel must be True to use EPLB`, and the pod restarts forever",
             "Add `--enable-expert-parallel`, or drop `--enable-eplb`.",
             "needs --enable-expert-parallel",
             confidence=sure.confidence,
@@ -64,8 +62,7 @@ def eplb_without_expert_parallel(server: Server, world: World) -> Iterator[Findi
         yield Finding(
             eplb.flag_place,
             "`--enable-eplb` moves experts between ranks, but tensor and data parallel size are both 1: "
-            "vLLM ends "
-            "with a ValueError (EPLB requires more than one rank), and the pod restarts forever",
+            "vLLM ends with a ValueError (EPLB requires more than one rank), and the pod restarts forever",
             "Drop `--enable-eplb`, or spread the experts with `--tensor-parallel-size` or "
             "`--data-parallel-size`.",
             "only one rank",

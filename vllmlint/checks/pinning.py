@@ -116,9 +116,8 @@ def image_tag_floating(server: Server, world: World) -> Iterator[Finding]:
     ):
         yield Finding(
             image.tag_place,
-            f"vLLM keeps its last {_NIGHTLIES_KEPT} nightly builds on Docker Hub: after about two weeks"
-            " no new node can pull"
-            f" `{image.tag}`",
+            f"vLLM keeps its last {_NIGHTLIES_KEPT} nightly builds on Docker Hub: after about two weeks no "
+            f"new node can pull `{image.tag}`",
             "Write a release, or copy this build into a registry of your own.",
             "is deleted after two weeks",
             "warning",
@@ -160,9 +159,9 @@ def image_pull_policy_mixed_versions(server: Server, world: World) -> Iterator[F
     default = "" if policy is not None else ", the default for this tag"
     yield Finding(
         policy.content if policy is not None else image.tag_place,
-        f"with `imagePullPolicy: {name}`{default}, each node keeps the build of `{image.tag or 'latest'}`"
-        " that it pulled"
-        f" first: {pods} of this {server.workload.kind} can run different vLLMs behind one Service",
+        f"with `imagePullPolicy: {name}`{default}, each node keeps the build of `{image.tag or 'latest'}` "
+        f"that it pulled first: {pods} of this {server.workload.kind} can run different vLLMs behind one "
+        "Service",
         "Write a release or a digest; `imagePullPolicy: Always` only makes every start pull what is new"
         " that day.",
         "each node keeps its own build",

@@ -98,9 +98,8 @@ def model_revision_unpinned(server: Server, world: World) -> Iterator[Finding]:
         place = server.get("revision").place or server.anchor
         yield Finding(
             place,
-            f"the contract promises commit {commit} of {server.model.id}, but this server loads"
-            f" `{revision}`: other weights"
-            " than those that were tested",
+            f"the contract promises commit {commit} of {server.model.id}, but this server loads "
+            f"`{revision}`: other weights than those that were tested",
             f"Write `--revision={commit}`, or change `models[].revision` in the contract with the manifests.",
             f"the contract says {commit[:12]}…",
             "error",
@@ -117,9 +116,8 @@ def model_revision_unpinned(server: Server, world: World) -> Iterator[Finding]:
             written += f"; https://huggingface.co/{server.model.id}/commits/main lists them"
         yield Finding(
             _model_place(server),
-            "no `--revision`: a restart loads whatever is newest on the hub, perhaps other weights, a"
-            " config that no longer"
-            " fits the GPU, or another chat template",
+            "no `--revision`: a restart loads whatever is newest on the hub, perhaps other weights, a "
+            "config that no longer fits the GPU, or another chat template",
             f"Write {written}.",
             "no revision",
             "error" if wanted else None,
@@ -147,9 +145,8 @@ def model_revision_mutable(server: Server, world: World) -> Iterator[Finding]:
         if _SHORT_COMMIT.match(text):
             yield Finding(
                 place,
-                f"`{text}` is {len(text)} characters of a commit, and the hub knows a commit by all 40:"
-                " the server stops"
-                " at start, because the revision is not found",
+                f"`{text}` is {len(text)} characters of a commit, and the hub knows a commit by all 40: the "
+                "server stops at start, because the revision is not found",
                 f"Write all 40 characters after `{flag}`.",
                 "half a commit",
                 "error",
@@ -177,9 +174,8 @@ def tokenizer_unpinned(server: Server, world: World) -> Iterator[Finding]:
     if revision is not None and _COMMIT.match(revision) and server.model.kind == "hub":
         yield Finding(
             value.place,
-            f"without `--tokenizer-revision`, vLLM looks for the model's commit {revision[:12]}… in"
-            f" {tokenizer} too: it is not"
-            " there, and the server stops at start",
+            f"without `--tokenizer-revision`, vLLM looks for the model's commit {revision[:12]}… in "
+            f"{tokenizer} too: it is not there, and the server stops at start",
             advice,
             "has no such commit",
             "error",
@@ -190,9 +186,9 @@ def tokenizer_unpinned(server: Server, world: World) -> Iterator[Finding]:
     else:
         yield Finding(
             value.place,
-            "the tokenizer comes from another repository than the model and no commit of it is named:"
-            f" when {tokenizer}"
-            " changes, token counts, stop tokens and the chat template change under the same weights",
+            "the tokenizer comes from another repository than the model and no commit of it is named: when "
+            f"{tokenizer} changes, token counts, stop tokens and the chat template change under the same "
+            "weights",
             advice,
             "no tokenizer revision",
         )
@@ -219,9 +215,8 @@ def remote_code_unpinned(server: Server, world: World) -> Iterator[Finding]:
         server.get("trust_remote_code").flag_place or server.anchor,
         f"whoever can push to {server.model.id} on the hub runs code in this pod at its next start: no"
         " commit is named",
-        f"Add `--revision={commit}` (and `--code-revision` where the code lies in another repository), or"
-        " drop the flag if"
-        " vLLM knows the architecture.",
+        f"Add `--revision={commit}` (and `--code-revision` where the code lies in another repository), or "
+        "drop the flag if vLLM knows the architecture.",
         "runs code that can change",
         related=tuple(related),
     )

@@ -94,9 +94,8 @@ def _reported(obj: KubeObject, marks: list[_Mark]) -> Iterator[Finding]:
     rest = f" and {len(others)} more like it" if others else ""
     yield Finding(
         first,
-        f"`{first.text}`{rest} must be filled in before this manifest is applied: Kubernetes replaces"
-        " only `$(NAME)`, so the"
-        " pod would get these characters",
+        f"`{first.text}`{rest} must be filled in before this manifest is applied: Kubernetes replaces only "
+        "`$(NAME)`, so the pod would get these characters",
         "Lint what is applied: render the manifest first (`envsubst < file | vllmlint check -`).",
         "not filled in",
         "warning",
@@ -130,9 +129,8 @@ def _in_secret(obj: KubeObject, *, near_server: bool) -> Iterator[Finding]:
         refused = ", and the hub answers 401 for a gated model" if of_hub else ""
         yield Finding(
             _place(node, match),
-            f"applied as it stands, this Secret sets `{key}` to a placeholder, over the real value if"
-            " there is"
-            f" one{refused}",
+            f"applied as it stands, this Secret sets `{key}` to a placeholder, over the real value if there "
+            f"is one{refused}",
             "Keep the Secret out of the manifests (`kubectl create secret generic`, External Secrets, Sealed"
             " Secrets).",
             "still a placeholder",
@@ -154,9 +152,8 @@ def _in_image(container: Container) -> Iterator[_Mark]:
     weak = bool(variables) or match.group() == node.text
     finding = Finding(
         _place(node, match),
-        f"`{match.group()}` in the image is still a placeholder: no registry has such an image, and the"
-        " pod does"
-        " not start",
+        f"`{match.group()}` in the image is still a placeholder: no registry has such an image, and the pod "
+        "does not start",
         "Write the image that is deployed, or lint the rendered manifest (`kustomize build … | vllmlint check"
         " -`).",
         "not filled in",
@@ -279,9 +276,8 @@ def _undefined(
         return None
     return Finding(
         place,
-        f"no variable {wanted} is defined in this container, so Kubernetes leaves `$({wanted})` as it is:"
-        " the process gets"
-        " these very characters",
+        f"no variable {wanted} is defined in this container, so Kubernetes leaves `$({wanted})` as it is: "
+        "the process gets these very characters",
         f"Define {wanted} in `env` (above its use), or write the value.",
         "not defined",
         confidence="medium",

@@ -140,9 +140,8 @@ def node_name_pinned(workload: Workload, world: World) -> Iterator[Finding]:
     yield Finding(
         node_name.content,
         f"`nodeName: {node_name.text}` binds the pod past the scheduler: nobody looks whether a GPU is free "
-        "there, "
-        "and when it is not the kubelet fails the pod (`OutOfnvidia.com/gpu`); when the node is gone the pod "
-        "is too",
+        "there, and when it is not the kubelet fails the pod (`OutOfnvidia.com/gpu`); when the node is gone "
+        "the pod is too",
         "Write a nodeSelector on a label of the GPU nodes; for one certain node, on kubernetes.io/hostname.",
         "past the scheduler",
         related=(Related(gpu.content, "needs a free GPU"),) if gpu is not None else (),

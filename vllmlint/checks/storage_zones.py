@@ -61,13 +61,10 @@ def pvc_zone_vs_gpu_zone(workload: Workload, world: World) -> Iterator[Finding]:
         yield Finding(
             name.content,
             f"{made.title} makes the volume at once, in a zone of its own choice, and the pod then needs a "
-            "GPU "
-            "in that very zone: where none is there it stays Pending (`node(s) didn't match "
-            "PersistentVolume's "
-            "node affinity`)",
+            "GPU in that very zone: where none is there it stays Pending (`node(s) didn't match "
+            "PersistentVolume's node affinity`)",
             "Write `volumeBindingMode: WaitForFirstConsumer` in the StorageClass: the volume is made where "
-            "the "
-            "pod is placed. Or use a regional disk or a network file system.",
+            "the pod is placed. Or use a regional disk or a network file system.",
             "bound before the pod is placed",
             confidence="medium",
             assumptions=("the cluster has nodes in several zones",),

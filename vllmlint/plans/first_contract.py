@@ -29,9 +29,8 @@ def first_contract(world: World, nodes: Sequence[NodeProfile] = ()) -> str:
         _images(servers),
         _models(servers),
         _pools_of_nodes(nodes) if nodes else _pools(servers),
-        "serving:\n"
-        "  # settings that must be written, not left to a default of the release\n"
-        f"  requireExplicit: [{', '.join(_written_by_all(servers))}]",
+        "serving:\n  # settings that must be written, not left to a default of the release\n  "
+        f"requireExplicit: [{', '.join(_written_by_all(servers))}]",
     ]
     return "\n".join(block for block in blocks if block) + "\n"
 

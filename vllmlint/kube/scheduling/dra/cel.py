@@ -128,7 +128,7 @@ def _functions() -> dict[str, Any]:
     """The functions of Kubernetes, and equality between types (cel-go: of two types nothing is equal)."""
     from celpy import celtypes
 
-    integer, boolean, text = celtypes.IntType, celtypes.BoolType, celtypes.StringType
+    integer, boolean = celtypes.IntType, celtypes.BoolType
 
     def equal(one: Any, other: Any) -> Any:
         if isinstance(one, Exception):
@@ -177,6 +177,16 @@ def _functions() -> dict[str, Any]:
         "major": lambda one: integer(one.numbers[0]),
         "minor": lambda one: integer(one.numbers[1]),
         "patch": lambda one: integer(one.numbers[2]),
+        **_text_functions(),
+    }
+
+
+def _text_functions() -> dict[str, Any]:
+    """The functions of texts (Kubernetes and cel-go's strings extension)."""
+    from celpy import celtypes
+
+    integer, text = celtypes.IntType, celtypes.StringType
+    return {
         "lowerAscii": lambda one: text(one.lower()),
         "upperAscii": lambda one: text(one.upper()),
         "trim": lambda one: text(one.strip()),
