@@ -202,6 +202,49 @@ spec:
     assert [(one["role"], one["capacity"][0]["pods"]) for one in servers] == [("leader", 1), ("worker", 1)]
 
 
+@pytest.mark.parametrize(
+    ("workers", "autoscaled", "expected"),
+    [
+        ("replicas: 3", "", (4, 2, "no")),
+        ("replicas: 1", "", (2, 2, "yes")),
+        ("replicas: 1\n    numOfHosts: 2", "", (3, 2, "no")),
+        ("replicas: 3", "enableInTreeAutoscaling: true", None),
+        ("minReplicas: 3", "", None),
+    ],
+)
+def test_a_ray_cluster_counts_as_a_whole(
+    tmp_path: Path, workers: str, autoscaled: str, expected: tuple[int, int, str] | None
+) -> None:
+    serve = "[vllm, serve, Qwen/Qwen3-8B, --distributed-executor-backend, ray]"
+    template = f"""
+      spec:
+        nodeSelector: {{gpu.example.com/type: nvidia-a100}}
+        tolerations: [{{key: gpu.example.com/only, operator: Exists}}]
+        containers:
+        - name: ray
+          image: vllm/vllm-openai:v0.20.0
+          command: {serve}
+          resources: {{limits: {{nvidia.com/gpu: 8}}}}"""
+    manifest = f"""
+apiVersion: ray.io/v1
+kind: RayCluster
+metadata: {{name: big}}
+spec:
+  {autoscaled or "rayVersion: 2.46.0"}
+  headGroupSpec:
+    template: {template}
+  workerGroupSpecs:
+  - groupName: workers
+    {workers}
+    template: {template.replace(serve, "[ray, start]")}
+"""
+    result = run(tmp_path, manifest)
+    (head, *_) = json.loads(result.stdout)["servers"]
+    rooms = [(one["pods"], one["room"], one["fits"]) for one in head["capacity"] if one["kind"] == "group"]
+    assert rooms == ([expected] if expected is not None else [])
+    assert result.exit_code == (1 if expected is not None and expected[2] == "no" else 0)
+
+
 def test_what_a_pool_does_not_say_is_not_known(tmp_path: Path) -> None:
     contract = CONTRACT.replace('    cpu: "96"\n', "")
     pool = pools(run(tmp_path, server(), contract=contract))["a100"]

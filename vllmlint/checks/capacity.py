@@ -48,7 +48,10 @@ def _no_room(workload: Workload, found: Placement, gpu: GpuRequest, size: int, h
     """Pods for which the nodes have no room: of all replicas, or already of one group of `size` pods."""
     names = ", ".join(pool.profile.name for pool in found.possible if pool.profile.gpu is not None)
     whole = size > 1 and holds < size
-    node = workload.object.node.scalar("spec", "leaderWorkerTemplate", "size") if whole else None
+    from vllmlint.plans.place_capacity import group_size_node
+
+    told = group_size_node(workload) if whole else None
+    node = told if isinstance(told, Scalar) else None
     pods = size if whole else size * (workload.replicas or 1)
     needs = "a group needs" if whole else "the replicas need"
     left = pods - holds
@@ -67,7 +70,9 @@ def _no_room(workload: Workload, found: Placement, gpu: GpuRequest, size: int, h
 
 def _alike(workload: Workload, gpu: GpuRequest, world: World) -> list[Workload]:
     """The templates of a group whose pods ask for as many of the same GPUs; else the workload alone."""
-    if workload.carrier != "lws":
+    from vllmlint.plans.place_capacity import group_pods
+
+    if group_pods(workload, world) is None:
         return [workload]
     return [one for one in templates_of(workload.object, world) if _asks(one, gpu.resource) == gpu.count]
 
@@ -83,10 +88,10 @@ def _asks(workload: Workload, resource: str) -> int:
 
 def _group_size(templates: list[Workload], world: World) -> int | None:
     """The pods of these templates in one replica; None where a group's size cannot be told."""
-    if templates[0].carrier != "lws":
-        return 1
     from vllmlint.plans.place_capacity import group_pods
 
+    if templates[0].carrier != "lws":
+        return group_pods(templates[0], world) or 1  # of all templates of a Ray cluster
     sizes = [group_pods(one, world) for one in templates]
     return None if None in sizes else sum(size or 0 for size in sizes)
 

@@ -9,14 +9,18 @@ from typing import Literal
 from vllmlint.kube.objects import KubeObject
 from vllmlint.kube.pods import Workload
 from vllmlint.kube.scheduling.pod_affinity import term_matches
+from vllmlint.kube.scheduling.read_pod import NEWEST
 from vllmlint.kube.scheduling.records import Answer, Pod
-from vllmlint.manifest.nodes import Node, Scalar
+from vllmlint.manifest.nodes import Mapping, Node, Scalar
 from vllmlint.manifest.text import Place
 from vllmlint.plans.place import Placement, PoolVerdict
+from vllmlint.plans.place_pod import pod_of
 from vllmlint.record import record
 from vllmlint.world import World
 
 _HOSTNAME = "kubernetes.io/hostname"
+#: Where KubeRay's kinds hold the cluster: RayCluster, RayService, RayJob.
+_RAY_CLUSTERS = (("spec",), ("spec", "rayClusterConfig"), ("spec", "rayClusterSpec"))
 #: The pods of a rollout beyond the replicas, where the Deployment does not say (apps/v1 defaults).
 _DEFAULT_SURGE = "25%"
 
@@ -88,7 +92,7 @@ def _demands(placement: Placement, world: World, room: int | None) -> Iterator[R
     workload = placement.workload
     size = group_pods(workload, world)
     if size is not None and size > 1:
-        yield _room("group", size, room, workload.object.node.at("spec", "leaderWorkerTemplate", "size"))
+        yield _room("group", size, room, group_size_node(workload))
     per_replica = 1 if size is None else size
     replicas = workload.replicas
     # a group whose size is not known asks for an unknown number of pods
@@ -154,12 +158,13 @@ def surge_of(workload: Workload, replicas: int) -> int:
 
 def group_pods(workload: Workload, world: World) -> int | None:
     """The pods of one LeaderWorkerSet group that are made from this template, all of which must be there for
-    any to serve; None for other kinds and where the size cannot be told.
+    any to serve; of a Ray cluster those of all templates that ask for the same devices. None for other kinds
+    and where the number cannot be told.
 
     With a template of its own the leader is one pod of the group, and the workers are the others.
     """
     if workload.carrier != "lws":
-        return None
+        return _ray_cluster_pods(workload, world)
     node = workload.object.node.at("spec", "leaderWorkerTemplate", "size")
     size = 1 if node is None else workload.object.node.integer("spec", "leaderWorkerTemplate", "size")
     facts = world.facts_of(workload.object)
@@ -167,6 +172,50 @@ def group_pods(workload: Workload, world: World) -> int | None:
     if size is None or len(roles) < 2:
         return size
     return 1 if workload.role == "leader" else size - 1
+
+
+def group_size_node(workload: Workload) -> Node | None:
+    """What says how many pods of a template a group has."""
+    if workload.carrier == "lws":
+        return workload.object.node.at("spec", "leaderWorkerTemplate", "size")
+    found = _ray_group(workload)
+    return found.at("replicas") if found is not None else None
+
+
+def _ray_cluster_pods(workload: Workload, world: World) -> int | None:
+    """The pods of a Ray cluster that ask for the same devices as this template's."""
+    facts = world.facts_of(workload.object)
+    same = [one for one in (facts.workloads if facts else ()) if one.object is workload.object]
+    devices = _devices(workload)
+    counts = [_ray_pods(one) for one in same if _devices(one) == devices]
+    return None if not counts or None in counts else sum(count or 0 for count in counts)
+
+
+def _devices(workload: Workload) -> dict[str, int]:
+    """The extended resources that a pod asks for."""
+    requests = pod_of(workload, NEWEST).requests
+    return {name: ask.amount for name, ask in requests.items() if "/" in name and ask.amount}
+
+
+def _ray_pods(workload: Workload) -> int | None:
+    """The pods of a worker group of a Ray cluster, or its one head; None where an autoscaler decides."""
+    obj = workload.object.node
+    if any(obj.at(*route, "headGroupSpec", "template") is workload.template for route in _RAY_CLUSTERS):
+        return 1
+    group = _ray_group(workload)
+    if group is None or any(obj.flag(*route, "enableInTreeAutoscaling") for route in _RAY_CLUSTERS):
+        return None
+    replicas, hosts = group.integer("replicas"), group.integer("numOfHosts")
+    return None if replicas is None else replicas * (hosts or 1)
+
+
+def _ray_group(workload: Workload) -> Mapping | None:
+    """The entry of `workerGroupSpecs` whose template this is."""
+    for route in _RAY_CLUSTERS:
+        for group in workload.object.node.mappings(*route, "workerGroupSpecs"):
+            if group.at("template") is workload.template:
+                return group
+    return None
 
 
 def scalers_of(workload: Workload, world: World) -> Iterator[KubeObject]:
