@@ -70,6 +70,8 @@ def _no_room(workload: Workload, found: Placement, gpu: GpuRequest, size: int, h
 
 def _alike(workload: Workload, gpu: GpuRequest, world: World) -> list[Workload]:
     """The templates of a group whose pods ask for as many of the same GPUs; else the workload alone."""
+    if workload.carrier == "plain":
+        return [workload]
     from vllmlint.plans.place_capacity import group_pods
 
     if group_pods(workload, world) is None:
@@ -88,6 +90,8 @@ def _asks(workload: Workload, resource: str) -> int:
 
 def _group_size(templates: list[Workload], world: World) -> int | None:
     """The pods of these templates in one replica; None where a group's size cannot be told."""
+    if templates[0].carrier == "plain":
+        return 1
     from vllmlint.plans.place_capacity import group_pods
 
     if templates[0].carrier != "lws":
