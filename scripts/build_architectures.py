@@ -149,7 +149,7 @@ def _decorated(decorator: ast.expr) -> set[str]:
     sequence, token = values.get("seq_pooling_type", plain), values.get("tok_pooling_type", plain)
     letters = {"L"}
     if isinstance(sequence, ast.Constant):
-        letters = {{"CLS": "C", "MEAN": "A"}.get(sequence.value, "L")}
+        letters = {{"CLS": "C", "MEAN": "A"}.get(str(sequence.value), "L")}
     if isinstance(token, ast.Constant) and token.value == "STEP":
         letters.add("S")
     return letters
@@ -170,12 +170,12 @@ def registry(package: Path) -> tuple[dict[str, str], dict[str, str]]:
             if not isinstance(key, ast.Constant):
                 continue
             if _name(target) == "_PREVIOUSLY_SUPPORTED_MODELS" and isinstance(entry, ast.Constant):
-                removed[key.value] = entry.value
+                removed[str(key.value)] = str(entry.value)
             elif _name(target).endswith("_MODELS") and isinstance(entry, ast.Tuple):
-                module, name = (part.value for part in entry.elts if isinstance(part, ast.Constant))
+                module, name = (str(part.value) for part in entry.elts if isinstance(part, ast.Constant))
                 dotted = module.removeprefix("vllm.") if "." in module else f"model_executor.models.{module}"
                 letters = sources.letters(dotted, name) - {"L"}
-                served[key.value] = "".join(sorted(letters))
+                served[str(key.value)] = "".join(sorted(letters))
     return served, removed
 
 

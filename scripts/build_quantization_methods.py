@@ -43,10 +43,11 @@ def _mapping(package: Path) -> dict[str, str]:
         if isinstance(value, ast.Dict):
             for key, entry in zip(value.keys, value.values, strict=True):
                 if isinstance(key, ast.Constant) and isinstance(entry, ast.Name):
-                    found[key.value] = entry.id
+                    found[str(key.value)] = entry.id
         elif _name(target) in ("QuantizationMethods", "QUANTIZATION_METHODS"):
-            listed += [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
-    names = [name for name in listed if isinstance(name, str)] or list(found)
+            constants = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+            listed += [value for value in constants if isinstance(value, str)]
+    names = listed or list(found)
     return {name: found.get(name, "OnlineQuantizationConfig") for name in names}
 
 

@@ -90,6 +90,5 @@ def _meets(row: dict[str, Any], one: Found) -> bool:
         return False
     if "text" in row and row["text"] != one.text:
         return False
-    return (
-        row.get("nth", one.nth if "line" in row else 1) == one.nth and row.get("line", one.line) == one.line
-    )
+    nth = row.get("nth", one.nth if "line" in row else 1)
+    return bool(nth == one.nth and row.get("line", one.line) == one.line)

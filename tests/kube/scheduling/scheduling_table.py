@@ -95,7 +95,7 @@ def pod(short: dict[str, Any]) -> dict[str, Any]:
         resources.setdefault("limits", {}).setdefault(name, resources["requests"][name])
     if at := rest.pop("at", None):
         rest["nodeName"] = at
-    main = {"name": "main", "image": "vllm/vllm-openai:v0.33.0"}
+    main: dict[str, Any] = {"name": "main", "image": "vllm/vllm-openai:v0.33.0"}
     if resources:
         main["resources"] = resources
     if ports := rest.pop("ports", None):
