@@ -10,10 +10,10 @@ from vllmlint.models.lookup import Outside
 
 
 def outside_of(
-    contracts: Contracts, *, model_config: str | None = None, online: bool = False
+    contracts: Contracts, *, model_config: str | None = None, online: bool = False, use_cache: bool = True
 ) -> Callable[[str], Outside]:
-    """Readers of model files for a manifest's path: the contract's `config`, files beside the manifest, the
-    local hub cache, and with `online` the hub. `model_config` is a file given for the run.
+    """Readers of model files for a manifest's path: the contract's `config`, files beside the manifest, with
+    `use_cache` the local hub cache, and with `online` the hub. `model_config` is a file given for the run.
 
     Raises `SourceError` where `model_config` cannot be read; what the readers raise is told there.
     """
@@ -28,6 +28,7 @@ def outside_of(
             there = models_outside(
                 contract_directory=contracts.directory_of(path),
                 manifest_directory=directory or ".",
+                use_cache=use_cache,
                 online=online,
             )
             known[directory] = Outside(
