@@ -2,11 +2,11 @@
 
     python benchmarks/speed.py [--repeat 15] [--slack 1.0] [--json FILE]
 
-Prints one row per measurement: the median, yamllint's median and the ratio (or, for the large run, the
-fastest run and its rate), with the target;
-exits 1 when a target is missed. The manifests are made here. `--slack 1.25` widens every target by a
-quarter, for machines that do other work at the same time. Both programs run from compiled modules, as
-pip installs them, whatever PYTHONDONTWRITEBYTECODE says and however the checkout was installed.
+Prints one row per measurement: the median, yamllint's median and the ratio (for the large run, of the
+rates of the fastest runs), with the target; exits 1 when a target is missed. The manifests are made here.
+`--slack 1.25` widens every target by a quarter, for machines that do other work at the same time. Both
+programs run from compiled modules, as pip installs them, whatever PYTHONDONTWRITEBYTECODE says and however
+the checkout was installed.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ VLLMLINT = str(BIN / "vllmlint")
 YAMLLINT = [str(BIN / "yamllint"), "-d", "relaxed"]
 
 SMALL_RUN, LARGE_RUN = 200, 5_000
+#: The rate of the large run over yamllint's: 1,000 files a second where yamllint makes 108 (200 in 1.848 s,
+#: on the machine on which the target was set). So the figure is about vllmlint, not about the machine.
+LARGE_RATE = 9.2
 #: Files in one directory of the large run.
 FILES_PER_DIRECTORY = 100
 #: How often the memory of the process tree is read.
@@ -282,16 +285,21 @@ def measure_small(directory: Path, repeat: int) -> list[Row]:
 
 
 def measure_large(directory: Path, repeat: int) -> list[Row]:
-    """The rate and the memory of a run over 5,000 files with two processes."""
+    """The rate and the memory of a run over 5,000 files with two processes, against yamllint's rate on the
+    repository of 200 files."""
     write_manifests(directory / "large", LARGE_RUN)
     command = [VLLMLINT, "check", "--format", "json", "--jobs", "2", "."]
-    times = [run(command, directory / "large").seconds for _ in range(repeat)]
+    times, others = [], []
+    for _ in range(repeat):
+        others.append(run([*YAMLLINT, "."], directory / "plain").seconds)
+        times.append(run(command, directory / "large").seconds)
     watched = run_watched(command, directory / "large")
-    # no reference runs beside it: the fastest run is the one that other work disturbed least
-    seconds = min(times)
+    # the fastest runs are those that other work disturbed least
+    seconds, other = min(times), min(others)
+    rate, other_rate = LARGE_RUN / seconds, SMALL_RUN / other
     name = f"{LARGE_RUN:,} files, --jobs 2"
     return [
-        Row(name, seconds, None, LARGE_RUN / seconds, "files/s", 1_000, at_least=True),
+        Row(f"{name}: {rate:.0f} files/s", seconds, other, rate / other_rate, "x yamllint", LARGE_RATE, True),
         Row(f"{name}: memory", watched.seconds, None, watched.peak_mib, "MiB", 400),
     ]
 
