@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from vllmlint.checks._cpu import is_cpu_build
+from vllmlint.checks._resources import resources_place
 from vllmlint.facts.accelerators import accelerator_of
 from vllmlint.facts.images import image_facts
 from vllmlint.finding import Finding, Related, where
@@ -56,7 +57,7 @@ def gpu_not_requested(server: Server, world: World) -> Iterator[Finding]:
     overlay = _may_be_patched(server, world)
     confidence: Confidence = "low" if overlay else "high" if certain and server.arguments_known else "medium"
     yield Finding(
-        _resources_place(server.container),
+        resources_place(server.container, "limits"),
         f"the container asks for no GPU, but its image is a {'ROCm' if build == 'rocm' else 'CUDA'} build "
         "of vLLM: without a device it stops with `Failed to infer device type`, and where the node's "
         "default runtime shows GPUs to every pod it takes those of other pods",
@@ -300,13 +301,6 @@ def _image_note(server: Server) -> tuple[Related, ...]:
         return (Related(ranks.place, f"needs {plural(ranks.total, 'GPU')}"),)
     image = server.image
     return (Related(image.node.content, "a GPU build of vLLM"),) if image is not None else ()
-
-
-def _resources_place(container: Container) -> Place:
-    """Where the GPU would stand: the key `limits`, else `resources`, else the container's name."""
-    resources = container.node.mapping("resources")
-    limits = resources.key("limits") if resources is not None else None
-    return where(limits or container.node.key("resources") or container.anchor)
 
 
 def _key_place(container: Container, section: str, name: str) -> Place:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from vllmlint.checks._nodes import demands_of
 from vllmlint.finding import Finding, Related, where
 from vllmlint.kube.env import EnvVar
-from vllmlint.kube.objects import string_map
 from vllmlint.manifest.text import Place
 from vllmlint.regex import regex
 from vllmlint.serving.ranks import Ranks, counted_gpus, ranks_of, runs_in_one_pod
@@ -115,7 +115,8 @@ def ld_library_path_override(server: Server, world: World) -> Iterator[Finding]:
             assumptions=("some node's driver is newer than the image's compatibility libraries",),
         )
         return
-    selector = next((key for key in _node_keys(server) if key.startswith(_GKE_LABEL)), None)
+    keys = (demand.key for demand in demands_of(server.workload))
+    selector = next((key for key in keys if key.startswith(_GKE_LABEL)), None)
     if selector is not None and server.gpus and _GKE_DRIVER not in variable.value:
         yield Finding(
             place,
@@ -149,18 +150,3 @@ def _value_place(variable: EnvVar, server: Server) -> Place:
     if node.source is not server.container.node.source:
         return server.anchor
     return where(node if node.text else variable.name_node)
-
-
-def _node_keys(server: Server) -> Iterator[str]:
-    """Label keys that the pod's node selector and required node affinity name."""
-    spec = server.workload.spec
-    yield from string_map(spec.at("nodeSelector"))
-    terms = (
-        "affinity",
-        "nodeAffinity",
-        "requiredDuringSchedulingIgnoredDuringExecution",
-        "nodeSelectorTerms",
-    )
-    for term in spec.mappings(*terms):
-        for expression in term.mappings("matchExpressions"):
-            yield expression.string("key") or ""

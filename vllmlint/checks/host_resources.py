@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from vllmlint.finding import Finding, Related, where
+from vllmlint.checks._resources import resources_place
+from vllmlint.finding import Finding, Related
 from vllmlint.kube.pods import Container
 from vllmlint.kube.quantity import parse_quantity
-from vllmlint.manifest.nodes import Mapping, Scalar
-from vllmlint.manifest.text import Place
+from vllmlint.manifest.nodes import Scalar
 from vllmlint.serving.ranks import ranks_of, runs_in_one_pod
 from vllmlint.serving.server import Server
 from vllmlint.severity import Severity
@@ -32,7 +32,7 @@ def host_memory_unset(server: Server, world: World) -> Iterator[Finding]:
     if _judged_elsewhere(server) or _amount(server, "requests", "memory") is not None:
         return
     yield Finding(
-        _resources_place(server.container),
+        resources_place(server.container, "requests"),
         "the container reserves no memory of its node: the scheduler counts it as nothing, several pods may "
         "share one node whose memory cannot hold the buffers of all while they load, and under pressure "
         "these pods are evicted first",
@@ -88,7 +88,7 @@ def cpu_request_too_small(server: Server, world: World) -> Iterator[Finding]:
     severity: Severity = "warning" if node is not None and cores < processes else "info"
     asked = f"`cpu: {node.text}` is" if node is not None else "no CPU is"
     yield Finding(
-        node.content if node is not None else _resources_place(server.container),
+        node.content if node is not None else resources_place(server.container, "requests"),
         f"{asked} reserved for the engine core, the API server and "
         f"{plural(processes, 'busy GPU process', 'es')}: on a busy node tokenisation and the engine's loop "
         "wait for each other, the GPU idles, and /health may time out",
@@ -150,10 +150,3 @@ def _amount(server: Server, section: Literal["limits", "requests"], name: str) -
 def _limit(container: Container, name: str) -> tuple[Scalar | None, int | float | None]:
     node = container.resource("limits", name)
     return node, parse_quantity(node.text.strip()) if node is not None else None
-
-
-def _resources_place(container: Container) -> Place:
-    """Where the quantity would stand: the key `requests`, else `resources`, else the container's name."""
-    resources = container.node.mapping("resources")
-    key = resources.key("requests") if isinstance(resources, Mapping) else None
-    return where(key or container.node.key("resources") or container.anchor)
